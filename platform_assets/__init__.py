@@ -1,0 +1,1 @@
+"""A Dagster asset-graph data platform: every table is an asset with a contract and a freshness promise."""

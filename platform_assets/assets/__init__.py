@@ -1,0 +1,1 @@
+"""One asset per table: thin functions over `ingestion` and `lakehouse`. No logic lives here."""

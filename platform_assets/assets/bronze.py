@@ -1,0 +1,133 @@
+"""`bronze/<source>`: what has landed, as rows, one partition per arrival date.
+
+No `from __future__ import annotations` here: Dagster does not resolve the annotation of a run's config then.
+"""
+
+from collections.abc import Iterator
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from platform_assets.assets.landing import arrival_key, landing_key
+from platform_assets.assets.tables import (
+    CONTRACT_CHECK,
+    TableFacts,
+    check_spec,
+    contract_check,
+    table_spec,
+)
+from platform_assets.settings import load_settings
+from platform_assets.sources.contracts import bronze_contract
+from platform_assets.sources.model import Kind
+
+if TYPE_CHECKING:
+    from platform_assets.ingestion.bronze import Ingested
+    from platform_assets.lakehouse.catalog import Lakehouse
+    from platform_assets.sources.model import Source
+
+DEAD_LETTERS_CHECK = "dead_letters"
+
+
+class BronzeConfig(dg.Config):
+    """Whether a run adds what has newly landed, or (as by a click in Dagit) rebuilds its partition from landing."""
+
+    new_arrivals_only: bool = False
+
+
+def bronze_asset(source: "Source") -> dg.AssetsDefinition:
+    """The bronze asset of a source."""
+    contract = bronze_contract(source)
+    freshness = source.file.monitoring.freshness
+    facts = TableFacts(
+        source.file.domain,
+        source.file.owner,
+        frozenset({"iceberg", "duckdb"}),
+        freshness.fail_window,
+        freshness.warn_window,
+    )
+    spec = table_spec(contract, facts, [landing_key(source)])
+    dead_letters = check_spec(
+        spec,
+        DEAD_LETTERS_CHECK,
+        "Every record could be read; the others are in the dead-letter folder.",
+        blocking=False,
+    )
+
+    @dg.multi_asset(
+        name=f"bronze_{source.name}",
+        specs=[spec],
+        check_specs=[contract_check(spec), dead_letters],
+        pool=f"bronze_{source.name}",
+    )
+    def bronze(
+        context: dg.AssetExecutionContext, config: BronzeConfig
+    ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+        from platform_assets.ingestion.bronze import ingest
+        from platform_assets.ingestion.ledger import Ledger
+        from platform_assets.lakehouse.catalog import Lakehouse
+
+        settings = load_settings()
+        lakehouse = Lakehouse(settings)
+        arrival_date = date.fromisoformat(context.partition_key)
+        ingested = ingest(
+            settings, lakehouse, source, arrival_date, rebuild=not config.new_arrivals_only, run_id=context.run.run_id
+        )
+        announce(context.instance, lakehouse, source)
+        Ledger(settings).mark_ingested(source.name, [(o.name, o.generation) for o in ingested.objects])
+        context.log.info("%s %s: %d new rows", source.name, arrival_date, ingested.rows)
+        yield _materialization(spec, lakehouse, ingested, arrival_date)
+        yield dg.AssetCheckResult(passed=True, asset_key=spec.key, check_name=CONTRACT_CHECK)
+        yield dg.AssetCheckResult(
+            passed=ingested.dead_letters == 0,
+            asset_key=spec.key,
+            check_name=DEAD_LETTERS_CHECK,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"dead_letters": ingested.dead_letters},
+        )
+
+    return bronze
+
+
+def announce(instance: dg.DagsterInstance, lakehouse: "Lakehouse", source: "Source") -> None:
+    """Tells every events table of the source at which dates rows arrived.
+
+    At least once: what a killed run committed without telling is told by the next one.
+    """
+    from platform_assets.ingestion.bronze import unannounced_dates
+    from platform_assets.ingestion.ledger import Ledger
+
+    ledger = Ledger(lakehouse.settings)
+    name = f"bronze.{source.name}"
+    table = lakehouse.find(name)
+    if table is None:
+        return
+    days, snapshot_id = unannounced_dates(table, ledger.announced(name))
+    for silver in source.file.silver:
+        if silver.kind is Kind.EVENTS:
+            for day in days:
+                instance.report_runless_asset_event(
+                    dg.AssetMaterialization(arrival_key(silver), partition=day.isoformat())
+                )
+    if snapshot_id is not None:
+        ledger.mark_announced(name, snapshot_id)
+
+
+def _materialization(
+    spec: dg.AssetSpec, lakehouse: "Lakehouse", ingested: "Ingested", arrival_date: date
+) -> dg.MaterializeResult[Any]:
+    from platform_assets.lakehouse.statistics import partition_rows
+
+    table = lakehouse.catalog.load_table(spec.metadata["dagster/table_name"])
+    snapshot = table.current_snapshot()
+    return dg.MaterializeResult(
+        asset_key=spec.key,
+        metadata={
+            "dagster/partition_row_count": partition_rows(table, arrival_date),
+            "rows_new": ingested.rows,
+            "objects": len(ingested.objects),
+            "dead_letters": ingested.dead_letters,
+            "dagster/uri": table.location(),
+            "snapshot_id": str(snapshot.snapshot_id) if snapshot else None,
+        },
+    )

@@ -1,0 +1,164 @@
+"""`silver/<table>` with its sibling `quarantine/<table>`: what bronze says, conformed to the contract.
+
+No `from __future__ import annotations` here: Dagster does not resolve the annotation of a run's context then.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from platform_assets.assets.landing import arrival_key
+from platform_assets.assets.tables import (
+    CONTRACT_CHECK,
+    WHOLE_TABLE,
+    TableFacts,
+    asset_key,
+    check_spec,
+    contract_check,
+    materialized,
+    run_partition,
+    table_spec,
+)
+from platform_assets.contracts.rules import REFERENCES
+from platform_assets.settings import load_settings
+from platform_assets.sources.contracts import quarantine_contract, silver_contract
+from platform_assets.sources.model import Kind
+
+if TYPE_CHECKING:
+    from platform_assets.lakehouse.catalog import Lakehouse
+    from platform_assets.lakehouse.silver import Rebuilt
+    from platform_assets.sources.model import SilverTable, Source
+
+ROW_ACCOUNTING_CHECK = "row_accounting"
+QUARANTINE_CHECK = "quarantine"
+_CURRENT_STATE_REASON = f"{WHOLE_TABLE}: the latest state of every key, whenever it arrived"
+
+
+def silver_asset(source: "Source", table: "SilverTable", sources: "Sequence[Source]") -> dg.AssetsDefinition:
+    """Silver and quarantine of one table.
+
+    Args:
+        source: what arrives.
+        table: the silver table.
+        sources: all sources, of which some tables may refer to this one.
+    """
+    silver, quarantine = _specs(source, table)
+
+    @dg.multi_asset(
+        name=f"silver_{table.table}",
+        specs=[silver, quarantine],
+        check_specs=_check_specs(source, silver, quarantine),
+        pool=f"silver_{table.table}",
+    )
+    def conform(
+        context: dg.AssetExecutionContext,
+    ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+        from platform_assets.lakehouse.audit import ContractBroken
+        from platform_assets.lakehouse.catalog import Lakehouse
+        from platform_assets.lakehouse.silver import PublishBlocked, rebuild
+
+        lakehouse = Lakehouse(load_settings())
+        partition = run_partition(context)
+        try:
+            rebuilt = rebuild(lakehouse, source, table, partition=partition, run_id=context.run.run_id)
+        except (ContractBroken, PublishBlocked) as error:
+            yield dg.AssetCheckResult(
+                passed=False, asset_key=silver.key, check_name=CONTRACT_CHECK, description=str(error)
+            )
+            raise dg.Failure(str(error), allow_retries=False) from error
+        yield from _results(silver, quarantine, rebuilt)
+        reopen(context.instance, lakehouse, table, sources)
+
+    return conform
+
+
+def reopen(
+    instance: dg.DagsterInstance, lakehouse: "Lakehouse", table: "SilverTable", sources: "Sequence[Source]"
+) -> None:
+    """Announces dates at which rows were quarantined for want of a row that is here now.
+
+    Looks at the tables that refer to `table`, and at `table` itself: what it refers to may have been published between
+    its reading and its publishing, by a run that could not yet see what this one was about to quarantine.
+    """
+    from platform_assets.lakehouse.silver import reopened_partitions
+
+    prefix = f"silver.{table.table}."
+    for source in sources:
+        for other in source.file.silver:
+            if other == table or any(target.startswith(prefix) for target in other.references.values()):
+                for day in reopened_partitions(lakehouse, source, other):
+                    instance.report_runless_asset_event(
+                        dg.AssetMaterialization(arrival_key(other), partition=day.isoformat())
+                    )
+
+
+def _specs(source: "Source", table: "SilverTable") -> tuple[dg.AssetSpec, dg.AssetSpec]:
+    freshness = source.file.monitoring.freshness
+    facts = TableFacts(
+        source.file.domain,
+        source.file.owner,
+        frozenset({"iceberg", "duckdb"}),
+        freshness.fail_window,
+        freshness.warn_window,
+        unpartitioned_because=None if table.kind is Kind.EVENTS else _CURRENT_STATE_REASON,
+    )
+    contract = silver_contract(source, table)
+    arrives = arrival_key(table) if table.kind is Kind.EVENTS else dg.AssetKey(["bronze", source.name])
+    referred = {str(rule.argument).rpartition(".")[0] for rule in contract.rules if rule.kind == REFERENCES}
+    deps = [arrives, *(asset_key(name) for name in sorted(referred))]
+    return (
+        table_spec(contract.published(), facts, deps),
+        table_spec(quarantine_contract(source, table), facts, deps),
+    )
+
+
+def _check_specs(source: "Source", silver: dg.AssetSpec, quarantine: dg.AssetSpec) -> list[dg.AssetCheckSpec]:
+    limit = source.file.quarantine
+    return [
+        contract_check(silver),
+        contract_check(quarantine),
+        check_spec(
+            silver,
+            ROW_ACCOUNTING_CHECK,
+            "Rows in = out + quarantined + duplicate: nothing is lost.",
+            blocking=True,
+        ),
+        check_spec(
+            silver,
+            QUARANTINE_CHECK,
+            f"No row broke the contract. Above {limit.max_ratio:.0%} (from {limit.minimum_rows} rows on) nothing is "
+            "published.",
+            blocking=False,
+        ),
+    ]
+
+
+def _results(
+    silver: dg.AssetSpec, quarantine: dg.AssetSpec, rebuilt: "Rebuilt"
+) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+    accounting = rebuilt.accounting
+    counts = {
+        "rows_in": accounting.rows_in,
+        "rows_out": accounting.rows_out,
+        "rows_quarantined": accounting.rows_quarantined,
+        "rows_duplicate": accounting.rows_duplicate,
+    }
+    yield materialized(silver.key, rebuilt.silver, counts)
+    yield materialized(quarantine.key, rebuilt.quarantine, {"broken_rules": rebuilt.broken_rules})
+    for spec in (silver, quarantine):
+        yield dg.AssetCheckResult(passed=True, asset_key=spec.key, check_name=CONTRACT_CHECK)
+    yield dg.AssetCheckResult(
+        passed=accounting.balanced, asset_key=silver.key, check_name=ROW_ACCOUNTING_CHECK, metadata=counts
+    )
+    yield dg.AssetCheckResult(
+        passed=accounting.rows_quarantined == 0,
+        asset_key=silver.key,
+        check_name=QUARANTINE_CHECK,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "rows_quarantined": accounting.rows_quarantined,
+            "quarantine_ratio": accounting.quarantine_ratio,
+            "broken_rules": rebuilt.broken_rules,
+        },
+    )

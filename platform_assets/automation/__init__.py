@@ -1,0 +1,1 @@
+"""What makes the graph run by itself: arrival sensors and automation conditions."""

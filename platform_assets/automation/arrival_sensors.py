@@ -1,0 +1,176 @@
+"""Arrival sensors, one per source, so that each can be switched off alone.
+
+A tick fetches (or drains) what the connector has, finds objects in landing that bronze has not taken, and asks for one
+run per arrival date. The truth is in landing, in the ledger and in Dagster's run records; the sensor itself remembers
+only how far its sweep over old objects has come. Whatever is killed, the next tick finds the same work again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from platform_assets.assets.landing import landing_key
+from platform_assets.assets.tables import daily_partitions
+from platform_assets.settings import load_settings
+from platform_assets.sources.model import Pattern, Source
+
+if TYPE_CHECKING:
+    from platform_assets.ingestion.landing import Landing, LandingObject
+    from platform_assets.ingestion.ledger import Ledger
+    from platform_assets.settings import Settings
+
+ARRIVAL_TAG = "platform/arrival"
+_PAGE = 1_000  # objects of the sweep that one tick looks at
+_RUNS_PER_TICK = 10
+_FIRST_DELAY = timedelta(seconds=10)
+_LONGEST_DELAY = timedelta(minutes=15)
+_IN_FLIGHT = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+def arrival_sensor(source: Source) -> dg.SensorDefinition:
+    """The sensor `arrivals_<source>`: from what has landed to a run of bronze."""
+
+    @dg.sensor(
+        name=f"arrivals_{source.name}",
+        target=dg.AssetSelection.assets(["bronze", source.name]),
+        minimum_interval_seconds=source.file.ingestion.arrival_interval_seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"{source.file.display_name}: takes what has arrived into bronze.",
+    )
+    def arrivals(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        from platform_assets.ingestion.landing import Landing
+        from platform_assets.ingestion.ledger import Ledger
+
+        settings = load_settings()
+        landing, ledger = Landing(settings), Ledger(settings)
+        _collect(context, settings, landing, ledger, source)
+        new, cursor = _look(context, landing, ledger, source)
+        requests = _requests(context, ledger, source)
+        skipped = None if requests else dg.SkipReason("Nothing has arrived that is not in bronze or on its way.")
+        return dg.SensorResult(
+            run_requests=requests, skip_reason=skipped, asset_events=_recorded(source, new), cursor=cursor
+        )
+
+    return arrivals
+
+
+def poll_sensor(source: Source) -> dg.SensorDefinition:
+    """The sensor `poll_<source>`: asks the API behind a topic and publishes what is new to it (S3-04 to S3-06)."""
+
+    @dg.sensor(
+        name=f"poll_{source.name}",
+        minimum_interval_seconds=source.file.ingestion.poll_interval_seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"{source.file.display_name}: polls the API and publishes new events to the topic.",
+    )
+    def poll() -> dg.SkipReason:
+        from platform_assets.ingestion.ledger import Ledger
+        from platform_assets.ingestion.pubsub import publish_new_carts
+
+        settings = load_settings()
+        topic = str(source.file.ingestion.topic)
+        published = publish_new_carts(settings, Ledger(settings), source=source.name, topic=topic)
+        return dg.SkipReason(f"Published {published} new events to {source.file.ingestion.topic}.")
+
+    return poll
+
+
+def arrival_sensors(sources: Sequence[Source]) -> list[dg.SensorDefinition]:
+    """Every sensor of the sources."""
+    polled = [source for source in sources if source.file.ingestion.pattern is Pattern.EVENT_STREAMING]
+    return [*map(arrival_sensor, sources), *map(poll_sensor, (s for s in polled if s.file.ingestion.path))]
+
+
+def _collect(
+    context: dg.SensorEvaluationContext, settings: Settings, landing: Landing, ledger: Ledger, source: Source
+) -> None:
+    """Lets the connector land what it has. Dropped files have landed already."""
+    ingestion = source.file.ingestion
+    if ingestion.pattern is Pattern.EVENT_STREAMING:
+        from platform_assets.ingestion.pubsub import drain
+
+        drained = drain(settings, landing, source.name, str(ingestion.subscription), ledger=ledger)
+        context.log.info("%d messages landed from %s", drained.messages, ingestion.subscription)
+    elif ingestion.pattern is Pattern.REST_SNAPSHOT:
+        from platform_assets.ingestion.rest import land_snapshot
+
+        today = datetime.now(UTC).date()
+        if not ledger.has_arrival(source.name, today):
+            land_snapshot(landing, source.name, f"{settings.fakestore_url}/{ingestion.path}", today)
+
+
+def _look(
+    context: dg.SensorEvaluationContext, landing: Landing, ledger: Ledger, source: Source
+) -> tuple[list[LandingObject], str]:
+    """New objects: all of today and yesterday, and the next page of a sweep over everything.
+
+    The sweep finds what was dropped, or overwritten, under an older date; it starts over when it has seen all.
+    """
+    today = datetime.now(UTC).date()
+    swept = landing.objects(source.name, after=context.cursor or None, limit=_PAGE)
+    found = {(o.name, o.generation): o for o in swept}
+    for day in (today - timedelta(days=1), today):
+        found.update({(o.name, o.generation): o for o in landing.objects(source.name, day)})
+    new = []
+    for arrival in found.values():
+        if daily_partitions().has_partition_key(arrival.arrival_date.isoformat()):
+            new.append(arrival)
+        else:
+            context.log.warning("%s is dated outside of the partitions and is not ingested", arrival.uri)
+    return ledger.record_seen(new), swept[-1].name if len(swept) == _PAGE else ""
+
+
+def _requests(context: dg.SensorEvaluationContext, ledger: Ledger, source: Source) -> list[dg.RunRequest]:
+    """One run per arrival date that has something, unless one is on its way or the last failures ask for patience."""
+    requests = []
+    for day, arrivals in sorted(ledger.pending(source.name).items(), reverse=True):
+        waiting_since = min(arrival.landed_at for arrival in arrivals)
+        if _may_start(context.instance, f"{source.name}/{day}", waiting_since):
+            requests.append(
+                dg.RunRequest(
+                    partition_key=day.isoformat(),
+                    run_config={"ops": {f"bronze_{source.name}": {"config": {"new_arrivals_only": True}}}},
+                    tags={ARRIVAL_TAG: f"{source.name}/{day}"},
+                )
+            )
+        if len(requests) == _RUNS_PER_TICK:
+            break
+    return requests
+
+
+def _may_start(instance: dg.DagsterInstance, arrival: str, waiting_since: datetime) -> bool:
+    tags = {ARRIVAL_TAG: arrival}
+    if instance.get_runs(dg.RunsFilter(tags=tags, statuses=_IN_FLIGHT), limit=1):
+        return False
+    failed = dg.RunsFilter(tags=tags, statuses=[dg.DagsterRunStatus.FAILURE], created_after=waiting_since)
+    failures = instance.get_run_records(failed, limit=10)
+    if not failures:
+        return True
+    delay = min(_FIRST_DELAY * 2 ** (len(failures) - 1), _LONGEST_DELAY)
+    ended = failures[0].end_time or failures[0].create_timestamp.timestamp()
+    return bool(datetime.now(UTC) >= datetime.fromtimestamp(ended, UTC) + delay)
+
+
+def _recorded(source: Source, new: Sequence[LandingObject]) -> list[dg.AssetMaterialization]:
+    """What Dagit shows of the arrivals: one materialisation of landing per date."""
+    by_date: dict[date, list[LandingObject]] = {}
+    for arrival in new:
+        by_date.setdefault(arrival.arrival_date, []).append(arrival)
+    return [
+        dg.AssetMaterialization(
+            landing_key(source),
+            partition=day.isoformat(),
+            metadata={"objects": len(arrivals), "bytes": sum(arrival.size for arrival in arrivals)},
+        )
+        for day, arrivals in sorted(by_date.items())
+    ]

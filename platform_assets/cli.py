@@ -1,0 +1,213 @@
+"""The `platform-assets` command. Everything heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from platform_assets.lakehouse.freshness import TableFreshness
+    from platform_assets.settings import Settings
+
+app = typer.Typer(
+    help="A data platform as one asset graph: what arrives becomes bronze, silver, gold and marts by itself.\n\n"
+    "Start with `platform-assets up`, then ask `platform-assets freshness` in a second terminal.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_show_locals=False,
+)
+generate_app = typer.Typer(help="Make data to try the platform on.", no_args_is_help=True)
+app.add_typer(generate_app, name="generate")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+_STATE_STYLES = {"PASS": "green", "WARN": "yellow", "FAIL": "red", "UNKNOWN": "dim"}
+
+
+@app.command()
+def up(
+    *,
+    until_fresh: Annotated[
+        bool, typer.Option("--until-fresh", help="Stop again as soon as every gold and mart table is up to date.")
+    ] = False,
+    sample_events: Annotated[
+        int, typer.Option(help="Web events to drop into landing on the first start; 0 for none.", min=0)
+    ] = 10_000,
+) -> None:
+    """Start everything on this machine and let the data arrive; Ctrl-C stops it again.
+
+    State lives under `$PLATFORM_HOME`, by default `.platform/` in the checkout. Run again, it goes on from there.
+    """
+    from platform_assets.local.up import run
+
+    raise typer.Exit(run(_settings(), until_fresh=until_fresh, sample_events=sample_events, show=freshness_table))
+
+
+@app.command()
+def freshness(*, as_json: AsJson = False) -> None:
+    """How fresh every table is: state, newest partition, last materialisation, lag behind the newest event."""
+    from platform_assets.lakehouse.catalog import Lakehouse
+    from platform_assets.lakehouse.freshness import table_freshness
+
+    rows = table_freshness(Lakehouse(_settings()), datetime.now(UTC))
+    if as_json:
+        typer.echo(json.dumps([row.as_json() for row in rows], indent=2))
+    else:
+        _print(freshness_table(rows))
+
+
+@app.command()
+def tables(*, as_json: AsJson = False) -> None:
+    """Every table with its layer, rows, partitions, files and last arrival."""
+    from platform_assets.lakehouse.catalog import Lakehouse
+    from platform_assets.lakehouse.freshness import table_freshness
+
+    rows = [
+        {
+            "table": row.table.name,
+            "layer": row.table.contract.layer,
+            "domain": row.table.domain,
+            "rows": row.statistics.rows if row.statistics else 0,
+            "partitions": row.statistics.partitions if row.statistics else 0,
+            "files": row.statistics.files if row.statistics else 0,
+            "last_arrival": row.as_json()["last_materialized_at"],
+        }
+        for row in table_freshness(Lakehouse(_settings()), datetime.now(UTC))
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+    else:
+        _print(_rich_table("Tables", rows))
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="One SELECT over `layer.table`, such as gold.fact_orders.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the lakehouse in SQL (DuckDB), read-only, at the newest snapshot of every table."""
+    from platform_assets.lakehouse.catalog import Lakehouse, LakehouseError
+    from platform_assets.lakehouse.query import query as run_query
+
+    try:
+        columns, rows = run_query(Lakehouse(_settings()), sql)
+    except LakehouseError as error:
+        raise _failure(str(error)) from None
+    found = [dict(zip(columns, row, strict=True)) for row in rows]
+    if as_json:
+        typer.echo(json.dumps(found, indent=2, default=str))
+    else:
+        _print(_rich_table(None, found, columns))
+        typer.echo(f"{len(found)} rows")
+
+
+@app.command()
+def doctor(*, as_json: AsJson = False) -> None:
+    """What is installed, running, reachable or misconfigured, and what to do about it."""
+    from platform_assets.operations.doctor import diagnose
+
+    findings = diagnose(_settings())
+    if as_json:
+        typer.echo(json.dumps([finding.as_json() for finding in findings], indent=2))
+    else:
+        _print(_rich_table("Doctor", [finding.as_json() for finding in findings]))
+    if any(finding.state == "broken" for finding in findings):
+        raise typer.Exit(1)
+
+
+@generate_app.command("web-events")
+def generate_web_events(
+    *,
+    to: Annotated[
+        Path | None,
+        typer.Option(help="Folder to write to; without it the objects are dropped into the landing bucket."),
+    ] = None,
+    events: Annotated[int, typer.Option(help="Rows to write, duplicates and bad ones included.", min=1)] = 100_000,
+    days: Annotated[int, typer.Option(help="Days that the objects belong to.", min=1)] = 2,
+    first_day: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First of the days; by default the last one is today.")
+    ] = None,
+    objects: Annotated[int, typer.Option(help="Files to spread them over.", min=1)] = 20,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same events.")] = 7,
+    duplicates: Annotated[float, typer.Option(help="Share of repeated events.", min=0, max=1)] = 0.02,
+    late: Annotated[float, typer.Option(help="Share of events that come days late.", min=0, max=1)] = 0.05,
+    bad: Annotated[float, typer.Option(help="Share of events that break the contract.", min=0, max=1)] = 0.005,
+) -> None:
+    """Write web events as gzipped JSON lines and report exactly what silver must make of them."""
+    from platform_assets.local.up import drop
+
+    start = first_day.date() if first_day else None
+    batch = drop(
+        _settings(),
+        to,
+        events=events,
+        first_day=start,
+        days=days,
+        objects=objects,
+        seed=seed,
+        duplicate_share=duplicates,
+        late_share=late,
+        bad_share=bad,
+    )
+    typer.echo(batch.as_json())
+
+
+def freshness_table(rows: list[TableFreshness]) -> Table:
+    """The freshness of all tables as people read it."""
+    from rich.table import Table
+
+    from platform_assets.lakehouse.freshness import in_words
+
+    table = Table(title="Freshness")
+    for heading in ("table", "state", "partition", "rows", "lag", "why"):
+        table.add_column(heading, justify="right" if heading == "rows" else "left")
+    for row in rows:
+        found = row.as_json()
+        table.add_row(
+            found["table"],
+            f"[{_STATE_STYLES[found['state']]}]{found['state']}",
+            found["partition"] or "",
+            f"{found['rows']:,}",
+            in_words(row.lag) if row.lag is not None else "",
+            row.reason,
+        )
+    return table
+
+
+def _rich_table(title: str | None, rows: list[dict[str, object]], columns: list[str] | None = None) -> Table:
+    from rich.table import Table
+
+    table = Table(title=title)
+    for column in columns or (list(rows[0]) if rows else []):
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    return table
+
+
+def _print(table: Table) -> None:
+    from rich.console import Console
+
+    Console().print(table)
+
+
+def _settings() -> Settings:
+    """The settings, with the environment of a platform that runs on this machine filled in."""
+    from platform_assets.local.home import running_environment
+    from platform_assets.settings import load_settings
+
+    for name, value in running_environment(load_settings().home).items():
+        os.environ.setdefault(name, value)
+    return load_settings()
+
+
+def _failure(message: str) -> typer.Exit:
+    typer.secho(message, err=True, fg=typer.colors.RED)
+    return typer.Exit(1)

@@ -1,0 +1,32 @@
+"""The graph, assembled from its rooms. Loading it touches nothing but the project's own files (I6)."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from platform_assets.assets.bronze import bronze_asset
+from platform_assets.assets.landing import landing_specs
+from platform_assets.assets.silver import silver_asset
+from platform_assets.assets.warehouse import warehouse_assets
+from platform_assets.automation.arrival_sensors import arrival_sensors
+from platform_assets.automation.conditions import automation_sensors, with_conditions
+from platform_assets.settings import load_settings
+from platform_assets.sources.registry import load_sources
+
+
+def build_definitions() -> dg.Definitions:
+    """Fresh definitions of every asset, check and sensor."""
+    sources = load_sources()
+    tables = [
+        *(bronze_asset(source) for source in sources),
+        *(silver_asset(source, table, sources) for source in sources for table in source.file.silver),
+        *warehouse_assets(load_settings().dbt_project),
+    ]
+    return dg.Definitions(
+        assets=[*(spec for source in sources for spec in landing_specs(source)), *with_conditions(tables)],
+        sensors=[*arrival_sensors(sources), *automation_sensors()],
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_definitions()

@@ -1,0 +1,1 @@
+"""How data arrives: every connector writes landing objects, and bronze is what landing holds (I3, I4)."""

@@ -1,0 +1,231 @@
+"""Landing to bronze: a partition of bronze holds exactly what landing holds for that arrival date (I3, I4).
+
+A run lists the date's objects, subtracts those that the partition holds already, and commits the rest in one snapshot.
+Whatever was killed at whatever point, the next run finds the truth in landing and in the table, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from platform_assets.contracts.rules import literal, quote
+from platform_assets.ingestion.landing import ArrivalVanished, Landing, LandingObject
+from platform_assets.ingestion.records import RecordSet, read_objects
+from platform_assets.lakehouse import publisher
+from platform_assets.lakehouse.publisher import ConcurrentPublish
+from platform_assets.lakehouse.reader import table_relation
+from platform_assets.lakehouse.values import raw_value, typed_value
+from platform_assets.sources.contracts import ARRIVAL_DATE, EVENT_DATE, bronze_contract, bronze_fields
+from platform_assets.sources.model import Pattern
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date
+
+    import duckdb
+    from pyiceberg.table import Table
+
+    from platform_assets.contracts.model import Contract
+    from platform_assets.lakehouse.catalog import Lakehouse
+    from platform_assets.lakehouse.publisher import Publication
+    from platform_assets.settings import Settings
+    from platform_assets.sources.model import Source
+
+_ATTEMPTS = 5
+TOUCHED = "platform.touched-dates"
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What one run took from landing.
+
+    Attributes:
+        objects: objects of the date that the partition holds now.
+        rows: rows that were committed.
+        dead_letters: records, or whole objects, that could not be read.
+        publication: the commit, or None if there was nothing new.
+    """
+
+    objects: tuple[LandingObject, ...]
+    rows: int
+    dead_letters: int
+    publication: Publication | None
+
+
+@dataclass(frozen=True)
+class _Plan:
+    table: Table
+    objects: list[LandingObject]
+    replace: bool
+
+
+def ingest(
+    settings: Settings, lakehouse: Lakehouse, source: Source, arrival_date: date, *, rebuild: bool, run_id: str
+) -> Ingested:
+    """Brings bronze up to date with landing for one arrival date.
+
+    Args:
+        settings: where landing and the lakehouse are.
+        lakehouse: the tables.
+        source: what arrives.
+        arrival_date: the partition.
+        rebuild: replace the partition from landing instead of adding what is new. An object that was overwritten since
+            it was ingested forces this: its old rows must go.
+        run_id: stamped on the snapshot.
+
+    Raises:
+        ConcurrentPublish: other runs kept publishing to the same table.
+        ArrivalVanished: objects kept changing while they were read.
+    """
+    landing = Landing(settings)
+    for attempt in range(_ATTEMPTS):
+        try:
+            return _ingest_once(settings, lakehouse, landing, source, arrival_date, rebuild=rebuild, run_id=run_id)
+        except (ConcurrentPublish, ArrivalVanished):
+            if attempt == _ATTEMPTS - 1:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _ingest_once(
+    settings: Settings,
+    lakehouse: Lakehouse,
+    landing: Landing,
+    source: Source,
+    arrival_date: date,
+    *,
+    rebuild: bool,
+    run_id: str,
+) -> Ingested:
+    contract = bronze_contract(source)
+    with lakehouse.connect() as connection:
+        landed = tuple(landing.objects(source.name, arrival_date))
+        plan = _plan(lakehouse, connection, contract, landed, arrival_date, rebuild)
+        if not plan.objects and not plan.replace:
+            return Ingested(landed, 0, 0, None)
+        records = _read(settings, landing, connection, source, plan.objects)
+        landing.put_dead_letters(records.dead_letters)
+        rows = _bronze_rows(connection, settings, source, arrival_date)
+        touched = _touched(connection, plan, rows, arrival_date)
+        properties = {
+            "platform.run-id": run_id,
+            "platform.partition": arrival_date.isoformat(),
+            "platform.objects": str(len(plan.objects)),
+            "platform.dead-letters": str(records.refused),
+            TOUCHED: json.dumps([day.isoformat() for day in touched]),
+        }
+        if plan.replace:
+            published = publisher.replace(
+                lakehouse, contract, connection, rows, partition=arrival_date, properties=properties
+            )
+        else:
+            published = publisher.append(
+                lakehouse,
+                contract,
+                connection,
+                rows,
+                base=plan.table,
+                partition=arrival_date,
+                properties=properties,
+            )
+    return Ingested(landed, published.rows, records.refused, published)
+
+
+def _plan(
+    lakehouse: Lakehouse,
+    connection: duckdb.DuckDBPyConnection,
+    contract: Contract,
+    landed: Sequence[LandingObject],
+    arrival_date: date,
+    rebuild: bool,  # noqa: FBT001 - private
+) -> _Plan:
+    table = lakehouse.ensure(contract)
+    held = set(
+        connection.execute(
+            "SELECT DISTINCT _landing_uri, _landing_generation "
+            f"FROM {table_relation(table, where={ARRIVAL_DATE: arrival_date})}"
+        ).fetchall()
+    )
+    uris = {uri for uri, _ in held}
+    new = [arrival for arrival in landed if (arrival.uri, arrival.generation) not in held]
+    if rebuild or any(arrival.uri in uris for arrival in new):
+        return _Plan(table, list(landed), replace=True)
+    return _Plan(table, new, replace=False)
+
+
+def _read(
+    settings: Settings,
+    landing: Landing,
+    connection: duckdb.DuckDBPyConnection,
+    source: Source,
+    objects: Sequence[LandingObject],
+) -> RecordSet:
+    """Makes the temporary table `records` from the objects."""
+    scratch = settings.home.resolve() / "spill"
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=scratch, prefix=f"{source.name}-") as folder:
+        paths = landing.download(objects, Path(folder))
+        envelope = source.file.ingestion.pattern is Pattern.EVENT_STREAMING
+        return read_objects(
+            connection, list(zip(objects, paths, strict=True)), bronze_fields(source), envelope=envelope
+        )
+
+
+def _bronze_rows(connection: duckdb.DuckDBPyConnection, settings: Settings, source: Source, arrival_date: date) -> str:
+    """Makes the temporary table `bronze_rows`: records with the columns that bronze adds."""
+    fields = ", ".join(quote(field.name) for field in bronze_fields(source))
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE bronze_rows AS SELECT {fields}, "
+        "_landing_uri, _landing_generation, _landed_at, _row_number, now() AS _ingested_at, "
+        f"DATE '{arrival_date.isoformat()}' AS {ARRIVAL_DATE}, "
+        f"{_event_date(settings, source, arrival_date)} AS {EVENT_DATE} FROM records"
+    )
+    return "bronze_rows"
+
+
+def _event_date(settings: Settings, source: Source, arrival_date: date) -> str:
+    """The silver partition of a row: the date of its event if that can be, else the date on which it arrived.
+
+    A clock may run ahead by up to a day. Whatever else is out of range is told by the contract in quarantine.
+    """
+    arrived = f"DATE '{arrival_date.isoformat()}'"
+    name = source.file.event_time
+    if name is None:
+        return arrived
+    column = next(column for column in source.record.columns if column.name == name)
+    day = f"CAST({typed_value(column, raw_value(column))} AS DATE)"
+    start = literal(settings.partitions_start.isoformat())
+    return f"CASE WHEN {day} BETWEEN DATE {start} AND {arrived} + 1 THEN {day} ELSE {arrived} END"
+
+
+def _touched(connection: duckdb.DuckDBPyConnection, plan: _Plan, rows: str, arrival_date: date) -> list[date]:
+    """Event dates of the rows that come, and on replacing also of those that go."""
+    changed = [f"SELECT {EVENT_DATE} FROM {rows}"]
+    if plan.replace:
+        changed.append(f"SELECT {EVENT_DATE} FROM {table_relation(plan.table, where={ARRIVAL_DATE: arrival_date})}")
+    found = connection.execute(f"SELECT DISTINCT {EVENT_DATE} FROM ({' UNION ALL '.join(changed)}) ORDER BY 1")
+    return [day for (day,) in found.fetchall()]
+
+
+def unannounced_dates(table: Table, announced: int | None) -> tuple[list[date], int | None]:
+    """Event dates touched by the table's commits since the snapshot `announced`, and the newest snapshot.
+
+    The snapshots are the outbox: a date is in there from the moment on at which its rows are visible, so that a run
+    killed between its commit and its announcement leaves nothing that the next one would not find.
+    """
+    from datetime import date as calendar_date
+
+    newest = table.current_snapshot()
+    days: set[calendar_date] = set()
+    snapshot = newest
+    while snapshot is not None and snapshot.snapshot_id != announced:
+        summary = snapshot.summary
+        listed = summary.additional_properties.get(TOUCHED, "[]") if summary else "[]"
+        days.update(calendar_date.fromisoformat(day) for day in json.loads(listed))
+        parent = snapshot.parent_snapshot_id
+        snapshot = table.snapshot_by_id(parent) if parent is not None else None
+    return sorted(days), newest.snapshot_id if newest else None

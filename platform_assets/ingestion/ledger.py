@@ -1,0 +1,399 @@
+"""Durable memory of what has arrived, what failed, and what has been published: the operations database.
+
+SQLite by default, PostgreSQL in production: SQL of both, nothing of one. The memory only saves work and repetition;
+what a table holds never depends on it (I3, I4).
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import cache, cached_property
+from itertools import islice
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from platform_assets.ingestion.landing import LandingObject
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine, MetaData, Table
+    from sqlalchemy.dialects.sqlite import Insert
+
+    from platform_assets.settings import Settings
+
+FIRST_PAUSE = timedelta(seconds=10)
+LONGEST_PAUSE = timedelta(minutes=15)
+_BUSY_SECONDS = 30
+_ROWS_PER_STATEMENT = 500
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Published:
+    """A record that a source has published.
+
+    Attributes:
+        key: what identifies the record in its source.
+        event_id: what identifies the message, the same for each time that the record is published.
+    """
+
+    key: str
+    event_id: str
+    published_at: datetime
+
+
+class Ledger:
+    """The memory of the settings' operations database. Any number of processes may use it at once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def __enter__(self) -> Self:
+        """The ledger itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close its connections."""
+        self.close()
+
+    def close(self) -> None:
+        """Close its connections. It may be used again."""
+        if "_engine" in self.__dict__:
+            self._engine.dispose()
+
+    # Arrivals: which object generations have been seen, and which are in bronze.
+
+    def record_seen(self, objects: Sequence[LandingObject], now: datetime | None = None) -> list[LandingObject]:
+        """Remember objects; returns those that were not known, in the order given. A new generation is a new one."""
+        arrivals = self._tables.arrivals
+        new: set[tuple[str, str, int]] = set()
+        with self._transaction() as connection:
+            for chunk in _chunks(objects):
+                rows = [{**_arrival_row(arrival), "seen_at": _moment(now)} for arrival in chunk]
+                statement = self._insert(arrivals).values(rows).on_conflict_do_nothing()
+                known = statement.returning(arrivals.c.source, arrivals.c.name, arrivals.c.generation)
+                new.update((row.source, row.name, row.generation) for row in connection.execute(known))
+        return [arrival for arrival in objects if (arrival.source, arrival.name, arrival.generation) in new]
+
+    def pending(self, source: str) -> dict[date, list[LandingObject]]:
+        """Objects seen and not ingested, by arrival date, oldest first. Of a name only the newest generation exists."""
+        from sqlalchemy import select
+
+        arrivals = self._tables.arrivals
+        waiting = select(arrivals).where(arrivals.c.source == source, arrivals.c.ingested_at.is_(None))
+        newest: dict[str, LandingObject] = {}
+        with self._transaction() as connection:
+            for row in connection.execute(waiting.order_by(arrivals.c.name, arrivals.c.generation)):
+                newest[row.name] = LandingObject(
+                    source=row.source,
+                    arrival_date=row.arrival_date,
+                    name=row.name,
+                    generation=row.generation,
+                    size=row.size,
+                    landed_at=_utc(row.landed_at),
+                    bucket=self._settings.landing_bucket,
+                )
+        by_date: dict[date, list[LandingObject]] = defaultdict(list)
+        for arrival in sorted(newest.values()):
+            by_date[arrival.arrival_date].append(arrival)
+        return dict(by_date)
+
+    def mark_ingested(self, source: str, keys: Iterable[tuple[str, int]], now: datetime | None = None) -> None:
+        """Objects, by name and generation, are in bronze; nobody need read older generations of their names now."""
+        from sqlalchemy import bindparam, update
+
+        arrivals = self._tables.arrivals
+        done = (
+            update(arrivals)
+            .where(arrivals.c.source == source, arrivals.c.ingested_at.is_(None))
+            .where(arrivals.c.name == bindparam("of_name"), arrivals.c.generation <= bindparam("up_to"))
+            .values(ingested_at=_moment(now))
+        )
+        with self._transaction() as connection:
+            for chunk in _chunks(keys):
+                connection.execute(done, [{"of_name": name, "up_to": generation} for name, generation in chunk])
+
+    def forget_arrivals(self, source: str, keys: Iterable[tuple[str, int]]) -> None:
+        """Objects, by name and generation, are gone from landing: should they be listed again, they are new."""
+        from sqlalchemy import bindparam, delete
+
+        arrivals = self._tables.arrivals
+        gone = delete(arrivals).where(
+            arrivals.c.source == source,
+            arrivals.c.name == bindparam("of_name"),
+            arrivals.c.generation == bindparam("of_generation"),
+        )
+        with self._transaction() as connection:
+            for chunk in _chunks(keys):
+                connection.execute(gone, [{"of_name": name, "of_generation": number} for name, number in chunk])
+
+    def has_arrival(self, source: str, arrival_date: date) -> bool:
+        """Whether anything has been seen of a source on a date."""
+        from sqlalchemy import exists, select
+
+        arrivals = self._tables.arrivals
+        these = (arrivals.c.source == source) & (arrivals.c.arrival_date == arrival_date)
+        with self._transaction() as connection:
+            return bool(connection.execute(select(exists().where(these))).scalar())
+
+    # Announced: up to which snapshot of a table its changes have been told downstream.
+
+    def announced(self, table: str) -> int | None:
+        """The snapshot of the table whose changes, and all before, have been told."""
+        from sqlalchemy import select
+
+        announced = self._tables.announced
+        with self._transaction() as connection:
+            found = connection.execute(select(announced.c.snapshot_id).where(announced.c.table_name == table)).scalar()
+        return None if found is None else int(found)
+
+    def mark_announced(self, table: str, snapshot_id: int) -> None:
+        """Everything up to the snapshot has been told."""
+        announced = self._tables.announced
+        row = self._insert(announced).values(table_name=table, snapshot_id=snapshot_id)
+        with self._transaction() as connection:
+            connection.execute(
+                row.on_conflict_do_update(index_elements=["table_name"], set_={"snapshot_id": snapshot_id})
+            )
+
+    # Attempts: how long to leave a date alone that fails again and again.
+
+    def may_attempt(self, source: str, arrival_date: date, now: datetime) -> bool:
+        """Whether the pause after the last failure is over."""
+        from sqlalchemy import select
+
+        attempts = self._tables.attempts
+        pause = select(attempts.c.next_attempt_at).filter_by(source=source, arrival_date=arrival_date)
+        with self._transaction() as connection:
+            pauses: Sequence[datetime] = connection.execute(pause).scalars().all()
+        return all(now >= _utc(until) for until in pauses)
+
+    def record_failure(self, source: str, arrival_date: date, now: datetime) -> datetime:
+        """Count a failure; returns when to try again: after 10 s, then twice as long each time, at most 15 min."""
+        from sqlalchemy import update
+
+        attempts = self._tables.attempts
+        key = {"source": source, "arrival_date": arrival_date}
+        first = self._insert(attempts).values(**key, failures=1, next_attempt_at=_moment(now))
+        again = first.on_conflict_do_update(
+            index_elements=[attempts.c.source, attempts.c.arrival_date], set_={"failures": attempts.c.failures + 1}
+        ).returning(attempts.c.failures)
+        with self._transaction() as connection:
+            failures = int(connection.execute(again).scalar_one())
+            next_attempt: datetime = now + min(FIRST_PAUSE * 2 ** min(failures - 1, 20), LONGEST_PAUSE)
+            this = update(attempts).filter_by(**key)
+            connection.execute(this.values(next_attempt_at=_moment(next_attempt)))
+        return next_attempt
+
+    def record_success(self, source: str, arrival_date: date) -> None:
+        """Forget the failures of a date."""
+        from sqlalchemy import delete
+
+        with self._transaction() as connection:
+            connection.execute(delete(self._tables.attempts).filter_by(source=source, arrival_date=arrival_date))
+
+    # Published: what a polled source has already sent to its topic (S3-05).
+
+    def unpublished(self, source: str, keys: Iterable[str]) -> set[str]:
+        """Those of the keys that have not been published."""
+        from sqlalchemy import select
+
+        published = self._tables.published
+        wanted = set(keys)
+        known: set[str] = set()
+        with self._transaction() as connection:
+            for chunk in _chunks(wanted):
+                these = (published.c.source == source) & published.c.record_key.in_(chunk)
+                known.update(connection.execute(select(published.c.record_key).where(these)).scalars())
+        return wanted - known
+
+    def record_published(self, source: str, published: Iterable[Published]) -> None:
+        """Remember records whose publication the broker has confirmed."""
+        with self._transaction() as connection:
+            for chunk in _chunks(published):
+                rows = [
+                    {
+                        "source": source,
+                        "record_key": record.key,
+                        "event_id": record.event_id,
+                        "published_at": _moment(record.published_at),
+                    }
+                    for record in chunk
+                ]
+                connection.execute(self._insert(self._tables.published).values(rows).on_conflict_do_nothing())
+
+    def mark_landed(self, event_ids: Iterable[str], now: datetime | None = None) -> None:
+        """Published events are in landing objects; ids that nobody here has published are passed over."""
+        from sqlalchemy import update
+
+        published = self._tables.published
+        with self._transaction() as connection:
+            for chunk in _chunks(event_ids):
+                these = published.c.event_id.in_(chunk) & published.c.landed_at.is_(None)
+                connection.execute(update(published).where(these).values(landed_at=_moment(now)))
+
+    def forget_unlanded(self, source: str) -> int:
+        """Forget what was published and has not landed, for a broker that lost its messages; returns how many."""
+        from sqlalchemy import delete
+
+        published = self._tables.published
+        with self._transaction() as connection:
+            lost = delete(published).where(published.c.source == source, published.c.landed_at.is_(None))
+            return int(connection.execute(lost).rowcount)
+
+    @property
+    def _tables(self) -> _Tables:
+        return _tables()
+
+    def _insert(self, table: Table) -> Insert:
+        return _insert_of(self._engine.dialect.name)(table)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with self._engine.begin() as connection:
+            yield connection
+
+    @cached_property
+    def _engine(self) -> Engine:
+        from sqlalchemy import create_engine, event, make_url
+
+        url = make_url(self._settings.resolved_operations_uri)
+        if url.get_backend_name() != "sqlite":
+            engine = create_engine(url, pool_pre_ping=True)
+        else:
+            if url.database and url.database != ":memory:":
+                _parent_of(url.database)
+            engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
+            event.listen(engine, "connect", _write_ahead)
+        weakref.finalize(self, engine.dispose)  # connections that nobody closed end with the ledger
+        _until_unlocked(lambda: _create_tables(engine))
+        return engine
+
+
+@dataclass(frozen=True)
+class _Tables:
+    metadata: MetaData
+    announced: Table
+    arrivals: Table
+    attempts: Table
+    published: Table
+
+
+@cache
+def _tables() -> _Tables:
+    from sqlalchemy import BigInteger, Column, Date, DateTime, Index, Integer, MetaData, String, Table
+
+    metadata = MetaData()
+    moment = DateTime(timezone=True)
+    announced = Table(
+        "announced",
+        metadata,
+        Column("table_name", String, primary_key=True),
+        Column("snapshot_id", BigInteger, nullable=False),
+    )
+    arrivals = Table(
+        "arrivals",
+        metadata,
+        Column("source", String, primary_key=True),
+        Column("name", String, primary_key=True),
+        Column("generation", BigInteger, primary_key=True),
+        Column("arrival_date", Date, nullable=False),
+        Column("size", BigInteger, nullable=False),
+        Column("landed_at", moment, nullable=False),
+        Column("seen_at", moment, nullable=False),
+        Column("ingested_at", moment),
+    )
+    Index("arrivals_waiting", arrivals.c.source, arrivals.c.ingested_at)
+    attempts = Table(
+        "attempts",
+        metadata,
+        Column("source", String, primary_key=True),
+        Column("arrival_date", Date, primary_key=True),
+        Column("failures", Integer, nullable=False),
+        Column("next_attempt_at", moment, nullable=False),
+    )
+    published = Table(
+        "published",
+        metadata,
+        Column("source", String, primary_key=True),
+        Column("record_key", String, primary_key=True),
+        Column("event_id", String, nullable=False, index=True),
+        Column("published_at", moment, nullable=False),
+        Column("landed_at", moment),
+    )
+    return _Tables(metadata, announced, arrivals, attempts, published)
+
+
+def _insert_of(dialect: str) -> Callable[[Table], Insert]:
+    """The dialect's insert, which knows ON CONFLICT; SQLite's and PostgreSQL's are the same for what is used here."""
+    if dialect == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+
+        return postgresql_insert  # type: ignore[return-value]
+    from sqlalchemy.dialects.sqlite import insert
+
+    return insert
+
+
+def _create_tables(engine: Engine) -> None:
+    from sqlalchemy.schema import CreateIndex, CreateTable
+
+    with engine.begin() as connection:
+        for table in _tables().metadata.sorted_tables:
+            connection.execute(CreateTable(table, if_not_exists=True))
+            for index in sorted(table.indexes, key=lambda index: str(index.name)):
+                connection.execute(CreateIndex(index, if_not_exists=True))
+
+
+def _until_unlocked(step: Callable[[], None]) -> None:
+    """Two processes that make the database at once may disturb each other: the later one finds it made."""
+    from sqlalchemy.exc import DBAPIError
+    from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random
+
+    patient = retry(
+        retry=retry_if_exception_type(DBAPIError), stop=stop_after_delay(5), wait=wait_random(0, 0.2), reraise=True
+    )
+    patient(step)()
+
+
+def _write_ahead(connection: object, _record: object) -> None:
+    cursor = connection.cursor()  # type: ignore[attr-defined]
+    if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        cursor.execute("PRAGMA journal_mode=WAL")  # readers do not wait for the writer
+    cursor.close()
+
+
+def _parent_of(database: str) -> None:
+    from pathlib import Path
+
+    Path(database).parent.mkdir(parents=True, exist_ok=True)
+
+
+def _arrival_row(arrival: LandingObject) -> dict[str, object]:
+    return {
+        "source": arrival.source,
+        "name": arrival.name,
+        "generation": arrival.generation,
+        "arrival_date": arrival.arrival_date,
+        "size": arrival.size,
+        "landed_at": _moment(arrival.landed_at),
+    }
+
+
+def _moment(moment: datetime | None) -> datetime:
+    return (moment or datetime.now(UTC)).astimezone(UTC)
+
+
+def _utc(stored: datetime) -> datetime:
+    """SQLite keeps no zone: what it holds is UTC because only UTC is written."""
+    return stored.astimezone(UTC) if stored.tzinfo else stored.replace(tzinfo=UTC)
+
+
+def _chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
+    rest = iter(items)
+    while chunk := list(islice(rest, _ROWS_PER_STATEMENT)):
+        yield chunk

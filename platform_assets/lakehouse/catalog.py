@@ -1,0 +1,126 @@
+"""Opens the Iceberg catalog and the DuckDB that computes over it. Nothing here reads or writes rows."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlparse
+
+from platform_assets.contracts.iceberg_schema import iceberg_schema, partition_spec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import duckdb
+    from pyiceberg.catalog import Catalog
+    from pyiceberg.table import Table
+
+    from platform_assets.contracts.model import Contract
+    from platform_assets.settings import Settings
+
+CATALOG_NAME = "platform"
+# A commit that meets another one must fail, so that its author looks again at what it is about to publish (I4).
+# Planning a table reads every manifest: many small commits are merged into few.
+_TABLE_PROPERTIES = {
+    "commit.retry.num-retries": "0",
+    "commit.manifest-merge.enabled": "true",
+    "commit.manifest.min-count-to-merge": "20",
+    "write.metadata.delete-after-commit.enabled": "true",
+}
+
+
+class LakehouseError(RuntimeError):
+    """The lakehouse cannot do what was asked; the message says which table and why."""
+
+
+class Lakehouse:
+    """The tables of one warehouse, opened on first use."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._catalog: Catalog | None = None
+
+    @property
+    def catalog(self) -> Catalog:
+        """The Iceberg catalog `platform`; its database is made on first use."""
+        if self._catalog is None:
+            from pyiceberg.catalog.sql import SqlCatalog
+
+            uri = self.settings.resolved_catalog_uri
+            if uri.startswith("sqlite:///"):
+                Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+            self._catalog = SqlCatalog(CATALOG_NAME, uri=uri, warehouse=self.settings.resolved_warehouse)
+        return self._catalog
+
+    def tables(self) -> list[str]:
+        """Names `layer.table` of all tables, sorted."""
+        return sorted(
+            ".".join(identifier)
+            for namespace in self.catalog.list_namespaces()
+            for identifier in self.catalog.list_tables(namespace)
+        )
+
+    def find(self, name: str) -> Table | None:
+        """The table at its newest snapshot, or None if it was never published."""
+        from pyiceberg.exceptions import NoSuchTableError
+
+        try:
+            return self.catalog.load_table(name)
+        except NoSuchTableError:
+            return None
+
+    def ensure(self, contract: Contract) -> Table:
+        """The contract's table, created if it is new, with columns that the contract has gained since."""
+        from pyiceberg.exceptions import TableAlreadyExistsError
+
+        found = self.find(contract.table)
+        if found is None:
+            self.catalog.create_namespace_if_not_exists(contract.layer)
+            schema = iceberg_schema(contract)
+            try:
+                found = self.catalog.create_table(
+                    contract.table,
+                    schema,
+                    partition_spec=partition_spec(contract, schema),
+                    properties=_TABLE_PROPERTIES,
+                )
+            except TableAlreadyExistsError:  # another run was quicker
+                found = self.catalog.load_table(contract.table)
+        return self._evolved(found, contract)
+
+    def _evolved(self, table: Table, contract: Contract) -> Table:
+        wanted = iceberg_schema(contract)
+        present = {field.name: field.field_type for field in table.schema().fields}
+        for field in wanted.fields:
+            if field.name in present and present[field.name] != field.field_type:
+                raise LakehouseError(
+                    f"{contract.table}: column {field.name} is {present[field.name]} in the table and "
+                    f"{field.field_type} in the contract; a change of type is breaking and needs a new version"
+                )
+        added = [field for field in wanted.fields if field.name not in present]
+        if added:
+            with table.update_schema() as update:
+                for field in added:
+                    update.add_column(field.name, field.field_type, doc=field.doc)
+            table = self.catalog.load_table(contract.table)
+        return table
+
+    @contextmanager
+    def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A DuckDB in memory, in UTC, that spills under the platform's home."""
+        import duckdb
+
+        spill = self.settings.home.resolve() / "spill"
+        connection = duckdb.connect(config={"temp_directory": str(spill)})
+        try:
+            connection.execute("SET TimeZone = 'UTC'")
+            yield connection
+        finally:
+            connection.close()
+
+
+def local_path(uri: str) -> str:
+    """What DuckDB opens for a file URI: a plain path for `file://`, any other URI as it stands."""
+    parsed = urlparse(uri)
+    return parsed.path if parsed.scheme in {"", "file"} else uri

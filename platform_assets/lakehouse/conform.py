@@ -1,0 +1,240 @@
+"""Bronze to silver: types, rules, duplicates and tokens, as a short list of SQL statements made from the contract.
+
+No Python runs per row. The statements are staged through temporary tables, which was measured 2.5 times faster than one
+big query. Every input row ends in exactly one of: accepted, quarantined, duplicate (I2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from platform_assets.contracts.json_schema import snake_case
+from platform_assets.contracts.model import Classification, Column, Contract, Rule
+from platform_assets.contracts.rules import REFERENCES, literal, predicate, quote
+from platform_assets.lakehouse.tokens import create_tokens
+from platform_assets.lakehouse.values import EACH_ELEMENT, container, raw_value, typed_value
+from platform_assets.sources.contracts import BROKEN_RULES, ELEMENT, LINE_NUMBER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import date
+
+    import duckdb
+
+_ORIGIN = ("_landing_uri", "_landing_generation", "_landed_at", "_row_number")
+# Names with a space, like all that are made up here: no column of a contract has one.
+_ELEMENTS, _ELEMENT_NUMBER, _ARRAY_TYPE = '"all elements"', '"element number"', '"array type"'
+
+
+@dataclass(frozen=True)
+class Accounting:
+    """Where the rows of a partition went; rows_in is the sum of the others (I2)."""
+
+    rows_in: int
+    rows_out: int
+    rows_quarantined: int
+    rows_duplicate: int
+
+    @property
+    def balanced(self) -> bool:
+        """Whether nothing was lost."""
+        return self.rows_in == self.rows_out + self.rows_quarantined + self.rows_duplicate
+
+    @property
+    def quarantine_ratio(self) -> float:
+        """Share of quarantined rows, 0 to 1."""
+        return self.rows_quarantined / self.rows_in if self.rows_in else 0.0
+
+
+@dataclass(frozen=True)
+class Conformed:
+    """SQL after FROM for both outcomes, on the connection that conformed them, and the rows' accounting."""
+
+    accepted: str
+    quarantined: str
+    accounting: Accounting
+
+
+def conform(
+    connection: duckdb.DuckDBPyConnection,
+    bronze: str,
+    contract: Contract,
+    *,
+    key: bytes,
+    partition: date | None = None,
+    explode: str | None = None,
+    references: Mapping[str, str] | None = None,
+) -> Conformed:
+    """Splits bronze rows by the contract.
+
+    Args:
+        connection: makes the temporary tables `staged`, `winners`, `tokens`.
+        bronze: SQL after FROM over the bronze rows of the partition.
+        contract: the silver contract before tokenisation.
+        key: tokenisation key.
+        partition: the event date that all rows must have, or None for a table without partitions.
+        explode: array column of which every element becomes a row.
+        references: for each rule of kind `references`, its argument and SQL after FROM with one column `value`.
+    """
+    statement = _Statement(contract, partition, explode, references or {})
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE staged AS {statement.staged(bronze)}")
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE winners AS {_winners(contract)}")
+    if contract.pii:
+        values = " UNION ALL ".join(f"SELECT {quote(name)} AS value FROM staged" for name in contract.pii)
+        create_tokens(connection, values, key)
+    return Conformed(_accepted(contract), _quarantined(contract), _account(connection))
+
+
+@dataclass(frozen=True)
+class _Statement:
+    """The statement that reads bronze once: raw values, typed values, broken rules."""
+
+    contract: Contract
+    partition: date | None
+    explode: str | None
+    references: Mapping[str, str]
+
+    def staged(self, bronze: str) -> str:
+        broken = list(self._broken())
+        fine = " AND ".join(f"NOT coalesce({condition}, FALSE)" for _, condition in broken)
+        reasons = ", ".join(f"CASE WHEN {condition} THEN {literal(name)} END" for name, condition in broken)
+        kept = ", ".join(self._kept(column) for column in self.contract.columns if column.name != "_landed_at")
+        return (
+            f"SELECT {kept}, {BROKEN_RULES}, {', '.join(_ORIGIN)} FROM ("
+            f"SELECT *, CASE WHEN {fine} THEN NULL ELSE concat_ws(', ', {reasons}) END AS {BROKEN_RULES} FROM ("
+            f"SELECT *, {', '.join(self._typed())} FROM ({self._raw(bronze)})))"
+        )
+
+    def _raw(self, bronze: str) -> str:
+        rows = f"SELECT * FROM {bronze}"
+        array = quote(self.explode or "")
+        if self.explode:
+            # What is no array has one element that is none, so that its record is not lost.
+            elements = (
+                f"CASE json_type({array}) WHEN 'ARRAY' THEN from_json({array}, '[\"JSON\"]') WHEN 'NULL' THEN NULL "
+                f"ELSE CASE WHEN {array} IS NOT NULL THEN [NULL::JSON] END END"
+            )
+            rows = (
+                f"SELECT *, unnest({_ELEMENTS}) AS {EACH_ELEMENT}, "
+                f"generate_subscripts({_ELEMENTS}, 1) AS {_ELEMENT_NUMBER} FROM (SELECT *, {elements} AS {_ELEMENTS} FROM {bronze})"
+            )
+        values = [f"{raw_value(column)} AS {_raw_name(column)}" for column in self._arriving()]
+        nested = [f"{container(path)} AS {_container_name(path)}" for path in self._containers()]
+        number = [f"{_ELEMENT_NUMBER} AS {LINE_NUMBER}"] if self.explode else []
+        kind = [f"json_type({array}) AS {_ARRAY_TYPE}"] if self.explode else []
+        return f"SELECT {', '.join([*values, *nested, *number, *kind, *_ORIGIN])} FROM ({rows})"
+
+    def _typed(self) -> Iterator[str]:
+        for column in self._arriving():
+            yield f"{typed_value(column, _raw_name(column))} AS {quote(column.name)}"
+        if self.contract.partition_column and self.partition:
+            yield f"DATE '{self.partition.isoformat()}' AS {quote(self.contract.partition_column)}"
+
+    def _kept(self, column: Column) -> str:
+        """PII stays as the text that arrived, to be tokenised; a broken row's values stay as text beside it."""
+        name = quote(column.name)
+        if not column.path:
+            return name
+        if column.classification is Classification.PII:
+            return f"{_raw_name(column)} AS {name}"
+        if column.type == "string":
+            return name
+        return f"{name}, CASE WHEN {BROKEN_RULES} IS NOT NULL THEN {_raw_name(column)} END AS {_raw_name(column)}"
+
+    def _broken(self) -> Iterator[tuple[str, str]]:
+        if self.explode:
+            yield f"{self.explode}.type", f"{_ARRAY_TYPE} <> 'ARRAY'"
+            kind = f"json_type({_container_name((ELEMENT,))})"
+            yield "element.type", f"{_ARRAY_TYPE} = 'ARRAY' AND {kind} IS DISTINCT FROM 'OBJECT'"
+        for path in self._containers():
+            name = "_".join(snake_case(part) for part in path if part != ELEMENT)
+            if name:
+                yield f"{name}.type", f"json_type({_container_name(path)}) NOT IN ('OBJECT', 'NULL')"
+        for column in self._arriving():
+            raw, typed = _raw_name(column), quote(column.name)
+            if not column.nullable:
+                yield f"{column.name}.not_null", f"{raw} IS NULL"
+            if column.type != "string":
+                yield f"{column.name}.type", f"{raw} IS NOT NULL AND {typed} IS NULL"
+        for rule in self.contract.rules:
+            yield rule.name, self._breaks(rule)
+        if self.partition and self.contract.event_time:
+            day = f"CAST({quote(self.contract.event_time)} AS DATE)"
+            yield f"{self.contract.event_time}.outside_window", f"{day} <> DATE '{self.partition.isoformat()}'"
+
+    def _breaks(self, rule: Rule) -> str:
+        if rule.kind != REFERENCES:
+            return f"NOT {predicate(rule)}"
+        known = self.references[str(rule.argument)]
+        column = quote(rule.column)
+        return f"{column} IS NOT NULL AND {column} NOT IN (SELECT value FROM {known} WHERE value IS NOT NULL)"
+
+    def _arriving(self) -> Sequence[Column]:
+        return [column for column in self.contract.columns if column.path]
+
+    def _containers(self) -> list[tuple[str, ...]]:
+        """Objects that hold columns: a text where an object is promised must not pass as an object without values."""
+        paths = {c.path[:length] for c in self._arriving() for length in range(1, len(c.path))} - {(ELEMENT,)}
+        return sorted(paths) + ([(ELEMENT,)] if self.explode else [])
+
+
+def _container_name(path: tuple[str, ...]) -> str:
+    return quote("container " + ".".join(path))
+
+
+def _raw_name(column: Column) -> str:
+    return quote(f"raw {column.name}")
+
+
+def _winners(contract: Contract) -> str:
+    """Row ids of the latest record of each key; all elements of that record win together."""
+    key = ", ".join(quote(name) for name in contract.key if name != LINE_NUMBER)
+    latest = ", ".join(f"{quote(name)} DESC" for name in (*contract.ordering, *_ORIGIN_ORDER))
+    return (
+        "SELECT row_id FROM (SELECT rowid AS row_id, "
+        f"rank() OVER (PARTITION BY {key} ORDER BY {latest}) AS place FROM staged WHERE {BROKEN_RULES} IS NULL) "
+        "WHERE place = 1"
+    )
+
+
+_ORIGIN_ORDER = ("_landed_at", "_landing_generation", "_landing_uri", "_row_number")
+
+
+def _accepted(contract: Contract) -> str:
+    columns = ", ".join(_shown(column.name, contract) for column in contract.columns)
+    return f"(SELECT {columns} FROM staged{_token_joins(contract)} WHERE staged.rowid IN (SELECT row_id FROM winners))"
+
+
+def _quarantined(contract: Contract) -> str:
+    pii = set(contract.pii)
+    shown = []
+    for column in contract.columns:
+        if not column.path or column.name in pii or column.type == "string":
+            shown.append(_shown(column.name, contract))
+        else:
+            shown.append(f"staged.{_raw_name(column)} AS {quote(column.name)}")
+    origin = [name for name in _ORIGIN if name not in {column.name for column in contract.columns}]
+    columns = ", ".join([*shown, BROKEN_RULES, *origin])
+    return f"(SELECT {columns} FROM staged{_token_joins(contract)} WHERE {BROKEN_RULES} IS NOT NULL)"
+
+
+def _shown(name: str, contract: Contract) -> str:
+    column = quote(name)
+    return f"{quote('token ' + name)}.token AS {column}" if name in contract.pii else f"staged.{column}"
+
+
+def _token_joins(contract: Contract) -> str:
+    return "".join(
+        f" LEFT JOIN tokens AS {quote('token ' + name)} ON staged.{quote(name)} = {quote('token ' + name)}.value"
+        for name in contract.pii
+    )
+
+
+def _account(connection: duckdb.DuckDBPyConnection) -> Accounting:
+    counted = connection.execute(
+        "SELECT count(*), count(*) FILTER (won), "
+        f"count({BROKEN_RULES}), count(*) FILTER ({BROKEN_RULES} IS NULL AND NOT won) "
+        f"FROM (SELECT {BROKEN_RULES}, rowid IN (SELECT row_id FROM winners) AS won FROM staged)"
+    ).fetchone()
+    return Accounting(*counted) if counted else Accounting(0, 0, 0, 0)

@@ -1,0 +1,87 @@
+"""What a table's own Iceberg metadata tells of it: rows, partitions, last publish, watermark. No row is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyiceberg.manifest import DataFile
+    from pyiceberg.table import Table
+
+    from platform_assets.contracts.model import Contract
+
+
+@dataclass(frozen=True)
+class TableStatistics:
+    """A table as its newest snapshot describes it.
+
+    Attributes:
+        partitions: number of partitions that hold rows; 1 for a table without partitions that holds any.
+        newest_partition: the latest date that holds rows.
+        last_published_at: when the newest snapshot was committed (UTC).
+        watermark: the newest event time in the table (UTC), None where it is empty.
+    """
+
+    table: str
+    rows: int
+    files: int
+    partitions: int
+    newest_partition: date | None
+    last_published_at: datetime | None
+    watermark: datetime | None
+
+
+def statistics(table: Table, contract: Contract | None) -> TableStatistics:
+    """The statistics of a table; without a contract there is no watermark."""
+    name = ".".join(table.name())
+    snapshot = table.current_snapshot()
+    if snapshot is None:
+        return TableStatistics(name, 0, 0, 0, None, None, None)
+    files = [task.file for task in table.scan().plan_files()]
+    partitioned = bool(table.spec().fields)
+    days = {day for file in files if (day := _day(file)) is not None} if partitioned else set()
+    return TableStatistics(
+        table=name,
+        rows=sum(file.record_count for file in files),
+        files=len(files),
+        partitions=len(days) if partitioned else int(bool(files)),
+        newest_partition=max(days, default=None),
+        last_published_at=datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC),
+        watermark=_watermark(table, files, contract.event_time if contract else None),
+    )
+
+
+def partition_rows(table: Table, day: date) -> int:
+    """Rows of one partition, from the manifests."""
+    from pyiceberg.expressions import EqualTo
+
+    if table.current_snapshot() is None:
+        return 0
+    column = table.schema().find_field(table.spec().fields[0].source_id).name
+    tasks = table.scan(row_filter=EqualTo(column, day.isoformat())).plan_files()  # type: ignore[call-arg,misc]
+    return sum(task.file.record_count for task in tasks)
+
+
+def _day(file: DataFile) -> date | None:
+    """The date of a file's partition, which PyIceberg reads as days since 1970."""
+    day = file.partition[0]
+    return date(1970, 1, 1) + timedelta(days=day) if isinstance(day, int) else day
+
+
+def _watermark(table: Table, files: list[DataFile], column: str | None) -> datetime | None:
+    """The greatest upper bound of the column over all files, exact because Parquet keeps it exactly for timestamps."""
+    from pyiceberg.conversions import from_bytes
+    from pyiceberg.types import TimestamptzType
+
+    if column is None:
+        return None
+    field = next((field for field in table.schema().fields if field.name == column), None)
+    if field is None or not isinstance(field.field_type, TimestamptzType):  # the contract may have gained it since
+        return None
+    bounds = [
+        file.upper_bounds[field.field_id] for file in files if file.upper_bounds and field.field_id in file.upper_bounds
+    ]
+    newest = max((from_bytes(field.field_type, bound) for bound in bounds), default=None)
+    return None if newest is None else datetime.fromtimestamp(int(newest) / 1_000_000, UTC)

@@ -1,0 +1,139 @@
+"""What a person sees of `platform-assets up`: every step as it is taken, then freshness, live."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+
+from platform_assets.local.stack import LocalStack, StackError
+from platform_assets.local.web_events import EventBatch, generate, upload
+
+if TYPE_CHECKING:
+    from google.cloud.storage import Bucket
+
+    from platform_assets.lakehouse.catalog import Lakehouse
+    from platform_assets.lakehouse.freshness import TableFreshness
+    from platform_assets.settings import Settings
+
+_REFRESH_SECONDS = 2.0
+_SERVING_LAYERS = {"gold", "mart"}
+_SAMPLE_DAYS = 3
+_SAMPLE_OBJECTS = 6
+_SAMPLE_SEED = 7
+
+Show = Callable[["list[TableFreshness]"], RenderableType]
+
+
+def run(settings: Settings, *, until_fresh: bool, sample_events: int, show: Show) -> int:
+    """Runs the local stack until it is interrupted, or until gold is up to date; the exit code."""
+    console = Console()
+    try:
+        with LocalStack(settings, console.print, lambda: _mend_broker(settings)) as stack:
+            stack.start()
+            if sample_events and not _has_events(settings):
+                batch = _drop_sample(settings, sample_events)
+                console.print(f"{batch.events:,} web events dropped into landing in {len(batch.objects)} objects")
+            _watch(console, settings, stack, show, until_fresh=until_fresh)
+    except KeyboardInterrupt:
+        console.print("Stopped. Run it again to go on from here.")
+    except StackError as error:
+        console.print(f"[red]{error}")
+        return 1
+    return 0
+
+
+def drop(settings: Settings, folder: Path | None, *, first_day: date | None, days: int, **numbers: float) -> EventBatch:
+    """Generates web events into a folder, or drops them into the landing bucket as somebody else would."""
+    start = first_day or datetime.now(UTC).date() - timedelta(days=days - 1)
+    if folder is not None:
+        return generate(folder, first_day=start, days=days, **numbers)  # type: ignore[arg-type]
+    with TemporaryDirectory() as scratch:
+        batch = generate(Path(scratch), first_day=start, days=days, **numbers)  # type: ignore[arg-type]
+        bucket = _bucket(settings)
+        upload(Path(scratch), lambda name, content: bucket.blob(name).upload_from_string(content))
+    return batch
+
+
+def _bucket(settings: Settings) -> Bucket:
+    from google.cloud import storage
+
+    return storage.Client(project=settings.project).bucket(settings.landing_bucket)
+
+
+def _watch(console: Console, settings: Settings, stack: LocalStack, show: Show, *, until_fresh: bool) -> None:
+    from platform_assets.lakehouse.catalog import Lakehouse
+    from platform_assets.lakehouse.freshness import table_freshness
+
+    lakehouse = Lakehouse(settings)
+    announced = False
+    rows = table_freshness(lakehouse, datetime.now(UTC))
+    with Live(show(rows), console=console, auto_refresh=False, transient=not console.is_terminal) as live:
+        while True:
+            if not announced and _up_to_date(lakehouse, rows):
+                announced = True
+                live.console.print(f"[green]Gold is up to date.[/] Dagit: {stack.dagit_url} (Ctrl-C stops everything)")
+                if until_fresh:
+                    break
+            stack.wait(_REFRESH_SECONDS)
+            rows = table_freshness(lakehouse, datetime.now(UTC))
+            live.update(show(rows), refresh=console.is_terminal)
+    if not console.is_terminal:
+        console.print(show(rows))
+
+
+def _up_to_date(lakehouse: Lakehouse, rows: list[TableFreshness]) -> bool:
+    """Whether every gold and mart table was built and Dagster has nothing to do."""
+    from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+
+    from platform_assets.ingestion.ledger import Ledger
+    from platform_assets.sources.registry import load_sources
+
+    built = all(row.statistics for row in rows if row.table.contract.layer in _SERVING_LAYERS)
+    if not built or any(Ledger(lakehouse.settings).pending(source.name) for source in load_sources()):
+        return False
+    busy = [
+        DagsterRunStatus.QUEUED,
+        DagsterRunStatus.NOT_STARTED,
+        DagsterRunStatus.STARTING,
+        DagsterRunStatus.STARTED,
+    ]
+    with DagsterInstance.get() as instance:
+        return not instance.get_runs(RunsFilter(statuses=busy), limit=1)
+
+
+def _has_events(settings: Settings) -> bool:
+    from platform_assets.ingestion.landing import Landing
+
+    return bool(Landing(settings).objects("web_events", limit=1))
+
+
+def _drop_sample(settings: Settings, events: int) -> EventBatch:
+    return drop(
+        settings,
+        None,
+        first_day=None,
+        days=_SAMPLE_DAYS,
+        events=events,
+        objects=min(_SAMPLE_OBJECTS, events),
+        seed=_SAMPLE_SEED,
+    )
+
+
+def _mend_broker(settings: Settings) -> None:
+    """The emulator keeps nothing when it stops: what was published and never landed has to be published again."""
+    from platform_assets.ingestion.ledger import Ledger
+    from platform_assets.sources.model import Pattern
+    from platform_assets.sources.registry import load_sources
+
+    logger = logging.getLogger(__name__)
+    for source in load_sources():
+        if source.file.ingestion.pattern is Pattern.EVENT_STREAMING:
+            forgotten = Ledger(settings).forget_unlanded(source.name)
+            logger.info("%s: %d published events had not landed and are published again", source.name, forgotten)

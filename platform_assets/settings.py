@@ -1,0 +1,83 @@
+"""Every environment variable that the platform reads, and nothing else.
+
+Settings are read when they are used, never at import, so that loading the graph needs no environment.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+class SettingsError(RuntimeError):
+    """A setting is missing or wrong; the message says which one and what to do."""
+
+
+class Settings(BaseSettings):
+    """The platform's settings, each from the environment variable `PLATFORM_<NAME>` unless an alias says otherwise."""
+
+    model_config = SettingsConfigDict(env_prefix="PLATFORM_", populate_by_name=True, extra="ignore")
+
+    home: Path = Field(default=CHECKOUT / ".platform", description="Where all local state lives.")
+    catalog_uri: str | None = Field(default=None, description="Iceberg catalog database; SQLite under home by default.")
+    warehouse: str | None = Field(default=None, description="Where Iceberg tables keep their files.")
+    operations_uri: str | None = Field(default=None, description="Arrival ledger database; SQLite under home.")
+    project: str = Field(default="platform-local", alias="GOOGLE_CLOUD_PROJECT")
+    landing_bucket: str = Field(default="ey-data-platform-raw-data", description="Bucket of landing objects (S3-18).")
+    fakestore_url: str = Field(default="https://fakestoreapi.com", alias="FAKESTORE_URL")
+    partitions_start: date = Field(default=date(2020, 1, 1), description="First daily partition of every table.")
+    pii_key: SecretStr | None = Field(
+        default=None, description="Key of the HMAC-SHA256 tokens, at least 32 characters."
+    )
+    pii_key_file: Path | None = Field(default=None, description="File that holds the key, when it is mounted.")
+    dbt_project: Path = Field(default=CHECKOUT / "dbt_project", description="The dbt project of gold and mart.")
+
+    @cached_property
+    def lakehouse_home(self) -> Path:
+        """Folder of the embedded lakehouse."""
+        return self.home.resolve() / "lakehouse"
+
+    @property
+    def resolved_catalog_uri(self) -> str:
+        """SQLAlchemy URI of the Iceberg catalog."""
+        return self.catalog_uri or f"sqlite:///{self.lakehouse_home / 'catalog.db'}"
+
+    @property
+    def resolved_warehouse(self) -> str:
+        """Root URI of the tables' files."""
+        return self.warehouse or f"file://{self.lakehouse_home / 'warehouse'}"
+
+    @property
+    def resolved_operations_uri(self) -> str:
+        """SQLAlchemy URI of the operations database."""
+        return self.operations_uri or f"sqlite:///{self.home.resolve() / 'operations.db'}"
+
+    def require_pii_key(self) -> bytes:
+        """The tokenisation key.
+
+        Raises:
+            SettingsError: no key is configured, or it is too short to be a secret.
+        """
+        if self.pii_key is not None:
+            key = self.pii_key.get_secret_value()
+        elif self.pii_key_file is not None and self.pii_key_file.is_file():
+            key = self.pii_key_file.read_text(encoding="utf-8").strip()
+        else:
+            raise SettingsError(
+                "No key to tokenise PII with. Set PLATFORM_PII_KEY, or PLATFORM_PII_KEY_FILE to a file that holds it; "
+                "`platform-assets up` makes one for local work."
+            )
+        if len(key) < 32:
+            raise SettingsError(f"The PII key has {len(key)} characters; at least 32 are needed to be a secret.")
+        return key.encode()
+
+
+def load_settings() -> Settings:
+    """The settings as the environment has them now."""
+    return Settings()

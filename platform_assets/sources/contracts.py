@@ -1,0 +1,148 @@
+"""Derives the contracts of a source's tables from its file and schema: bronze, silver, quarantine (I5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from platform_assets.contracts.json_schema import SchemaColumns, read_json_schema, snake_case
+from platform_assets.contracts.model import Classification, Column, Contract, ContractError, Rule
+from platform_assets.contracts.rules import REFERENCES
+
+if TYPE_CHECKING:
+    from platform_assets.sources.model import SilverTable, Source
+
+ARRIVAL_DATE = "_arrival_date"
+EVENT_DATE = "_event_date"
+LINE_NUMBER = "line_number"
+ELEMENT = "[]"  # first step of the path of a column that comes from an array element
+LANDED_AT = Column("_landed_at", "timestamp", nullable=False, description="When the row's object landed.")
+BROKEN_RULES = "_broken_rules"
+_ORIGIN = (
+    Column("_landing_uri", "string", nullable=False, description="Object that the row came in."),
+    Column("_landing_generation", "integer", nullable=False, description="Generation of that object."),
+    LANDED_AT,
+    Column("_row_number", "integer", nullable=False, description="Which record of the object, from 1."),
+)
+TEXT_TYPES = {"string", "timestamp", "date"}
+
+
+@dataclass(frozen=True)
+class BronzeField:
+    """A top-level field of the record as bronze keeps it.
+
+    Attributes:
+        name: bronze column.
+        source_name: name in the record.
+        text: whether the schema says that it is text; anything else is kept as its JSON text.
+        dropped: paths of secrets below this field that bronze must not hold.
+    """
+
+    name: str
+    source_name: str
+    text: bool
+    dropped: tuple[tuple[str, ...], ...] = ()
+
+
+def bronze_fields(source: Source) -> tuple[BronzeField, ...]:
+    """The top-level fields that bronze keeps: all but secrets."""
+    leaves = source.record.columns
+    fields = []
+    for source_name in source.record_schema["properties"]:
+        below = [leaf for leaf in leaves if leaf.path[0] == source_name]
+        secrets = tuple(leaf.path[1:] for leaf in below if leaf.classification is Classification.SECRET)
+        if () in secrets or len(secrets) == len(below):
+            continue
+        text = len(below) == 1 and len(below[0].path) == 1 and below[0].type in TEXT_TYPES
+        fields.append(BronzeField(snake_case(source_name), source_name, text, secrets))
+    return tuple(fields)
+
+
+def bronze_contract(source: Source) -> Contract:
+    """Bronze promises where a row came from, and nothing about what it says."""
+    fields = bronze_fields(source)
+    known = {leaf.path[0]: leaf.description for leaf in source.record.columns if len(leaf.path) == 1}
+    return Contract(
+        table=f"bronze.{source.name}",
+        description=f"{source.file.display_name} as it arrived, one row per record, append-only.",
+        columns=(
+            *(Column(f.name, "string", description=known.get(f.source_name, "")) for f in fields),
+            *_ORIGIN,
+            Column("_ingested_at", "timestamp", nullable=False, description="When bronze took the row."),
+            Column(ARRIVAL_DATE, "date", nullable=False, description="Date of the landing object."),
+            Column(EVENT_DATE, "date", nullable=False, description="Silver partition that the row belongs to."),
+        ),
+        key=("_landing_uri", "_landing_generation", "_row_number"),
+        event_time="_landed_at",
+        partition_column=ARRIVAL_DATE,
+    )
+
+
+def silver_contract(source: Source, table: SilverTable) -> Contract:
+    """What a row of the table promises before its PII is tokenised; `published()` is what readers see."""
+    record = _exploded(source, table) if table.explode else source.record
+    columns = tuple(column for column in record.columns if column.classification is not Classification.SECRET)
+    kept = {column.name for column in columns}
+    if table.partition_column:
+        day = Column(
+            table.partition_column, "date", nullable=False, description=f"Date (UTC) of {source.file.event_time}."
+        )
+        columns = (*columns, day)
+    columns = tuple(
+        replace(column, nullable=False) if column.name in {*table.key, source.file.event_time} else column
+        for column in columns
+    )
+    references = tuple(Rule(REFERENCES, column, target) for column, target in table.references.items())
+    return Contract(
+        table=f"silver.{table.table}",
+        description=table.description,
+        columns=(*columns, LANDED_AT),
+        key=table.key,
+        ordering=table.ordering,
+        event_time=source.file.event_time or LANDED_AT.name,
+        partition_column=table.partition_column,
+        clustering=table.clustering,
+        rules=(*(rule for rule in record.rules if rule.column in kept), *references),
+    )
+
+
+def quarantine_contract(source: Source, table: SilverTable) -> Contract:
+    """Rows that broke the silver contract: their values as text, PII tokenised, the broken rules, the origin."""
+    silver = silver_contract(source, table).published()
+    derived = {table.partition_column, LANDED_AT.name, LINE_NUMBER}
+    values = tuple(
+        Column(c.name, "string", description=c.description, classification=c.classification)
+        for c in silver.columns
+        if c.name not in derived
+    )
+    line = (Column(LINE_NUMBER, "integer", description="Which element of the array."),) if table.explode else ()
+    day = (Column(table.partition_column, "date", nullable=False),) if table.partition_column else ()
+    return Contract(
+        table=f"quarantine.{table.table}",
+        description=f"Rows that break the contract of silver.{table.table}, with the rules that each breaks.",
+        columns=(*values, *line, Column(BROKEN_RULES, "string", nullable=False), *_ORIGIN, *day),
+        event_time=LANDED_AT.name,
+        partition_column=table.partition_column,
+    )
+
+
+def _exploded(source: Source, table: SilverTable) -> SchemaColumns:
+    """Columns of a table with one row per array element: what it keeps of the record, its number, its own fields."""
+    array = next((p for p in source.record_schema["properties"] if snake_case(p) == table.explode), None)
+    if array is None or "items" not in source.record_schema["properties"][array]:
+        raise ContractError(f"{table.table}: `explode` names {table.explode!r}, which is no array with `items`")
+    known = {column.name for column in source.record.columns}
+    for name in table.keep:
+        if name not in known:
+            raise ContractError(f"{table.table}: `keep` names {name!r}, which the record does not have")
+    kept = tuple(column for column in source.record.columns if column.name in table.keep)
+    classification = next(column.classification for column in source.record.columns if column.path == (array,))
+    if classification is Classification.SECRET:
+        raise ContractError(f"{table.table}: `explode` names {table.explode!r}, a secret, which bronze does not hold")
+    element = read_json_schema(source.record_schema["properties"][array]["items"], {})
+    number = Column(LINE_NUMBER, "integer", nullable=False, description="Which element of the array, from 1.")
+    elements = [replace(c, path=(ELEMENT, *c.path), classification=classification) for c in element.columns]
+    return SchemaColumns(
+        columns=(*kept, number, *elements),
+        rules=(*(rule for rule in source.record.rules if rule.column in table.keep), *element.rules),
+    )
