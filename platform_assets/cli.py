@@ -161,13 +161,14 @@ def generate_web_events(
 
 def freshness_table(rows: list[TableFreshness]) -> Table:
     """The freshness of all tables as people read it."""
+    from rich.box import SIMPLE
     from rich.table import Table
 
     from platform_assets.lakehouse.freshness import in_words
 
-    table = Table(title="Freshness")
+    table = Table(title="Freshness", box=SIMPLE)
     for heading in ("table", "state", "partition", "rows", "lag", "why"):
-        table.add_column(heading, justify="right" if heading == "rows" else "left")
+        table.add_column(heading, justify="right" if heading == "rows" else "left", no_wrap=heading != "why")
     for row in rows:
         found = row.as_json()
         table.add_row(
@@ -182,9 +183,10 @@ def freshness_table(rows: list[TableFreshness]) -> Table:
 
 
 def _rich_table(title: str | None, rows: list[dict[str, object]], columns: list[str] | None = None) -> Table:
+    from rich.box import SIMPLE
     from rich.table import Table
 
-    table = Table(title=title)
+    table = Table(title=title, box=SIMPLE)
     for column in columns or (list(rows[0]) if rows else []):
         table.add_column(column)
     for row in rows:
@@ -193,9 +195,13 @@ def _rich_table(title: str | None, rows: list[dict[str, object]], columns: list[
 
 
 def _print(table: Table) -> None:
+    """Prints a table; into a file or a pipe as wide as it is, so that nothing is cut."""
     from rich.console import Console
 
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=240)
+    console.print(table)
 
 
 def _settings() -> Settings:

@@ -31,6 +31,9 @@ class Settings(BaseSettings):
     project: str = Field(default="platform-local", alias="GOOGLE_CLOUD_PROJECT")
     landing_bucket: str = Field(default="ey-data-platform-raw-data", description="Bucket of landing objects (S3-18).")
     fakestore_url: str = Field(default="https://fakestoreapi.com", alias="FAKESTORE_URL")
+    fakestore_data_dir: Path | None = Field(
+        default=None, alias="FAKESTORE_DATA_DIR", description="What the local FakeStore API serves; a sample by default."
+    )
     partitions_start: date = Field(default=date(2020, 1, 1), description="First daily partition of every table.")
     pii_key: SecretStr | None = Field(
         default=None, description="Key of the HMAC-SHA256 tokens, at least 32 characters."

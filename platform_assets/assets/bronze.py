@@ -12,9 +12,9 @@ import dagster as dg
 from platform_assets.assets.landing import arrival_key, landing_key
 from platform_assets.assets.tables import (
     CONTRACT_CHECK,
-    TableFacts,
     check_spec,
     contract_check,
+    source_facts,
     table_spec,
 )
 from platform_assets.settings import load_settings
@@ -37,16 +37,7 @@ class BronzeConfig(dg.Config):
 
 def bronze_asset(source: "Source") -> dg.AssetsDefinition:
     """The bronze asset of a source."""
-    contract = bronze_contract(source)
-    freshness = source.file.monitoring.freshness
-    facts = TableFacts(
-        source.file.domain,
-        source.file.owner,
-        frozenset({"iceberg", "duckdb"}),
-        freshness.fail_window,
-        freshness.warn_window,
-    )
-    spec = table_spec(contract, facts, [landing_key(source)])
+    spec = table_spec(bronze_contract(source), source_facts(source), [landing_key(source)])
     dead_letters = check_spec(
         spec,
         DEAD_LETTERS_CHECK,

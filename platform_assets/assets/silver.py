@@ -12,12 +12,12 @@ from platform_assets.assets.landing import arrival_key
 from platform_assets.assets.tables import (
     CONTRACT_CHECK,
     WHOLE_TABLE,
-    TableFacts,
     asset_key,
     check_spec,
     contract_check,
     materialized,
     run_partition,
+    source_facts,
     table_spec,
 )
 from platform_assets.contracts.rules import REFERENCES
@@ -94,15 +94,7 @@ def reopen(
 
 
 def _specs(source: "Source", table: "SilverTable") -> tuple[dg.AssetSpec, dg.AssetSpec]:
-    freshness = source.file.monitoring.freshness
-    facts = TableFacts(
-        source.file.domain,
-        source.file.owner,
-        frozenset({"iceberg", "duckdb"}),
-        freshness.fail_window,
-        freshness.warn_window,
-        unpartitioned_because=None if table.kind is Kind.EVENTS else _CURRENT_STATE_REASON,
-    )
+    facts = source_facts(source, None if table.kind is Kind.EVENTS else _CURRENT_STATE_REASON)
     contract = silver_contract(source, table)
     arrives = arrival_key(table) if table.kind is Kind.EVENTS else dg.AssetKey(["bronze", source.name])
     referred = {str(rule.argument).rpartition(".")[0] for rule in contract.rules if rule.kind == REFERENCES}

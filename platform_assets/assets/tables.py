@@ -16,6 +16,7 @@ from platform_assets.settings import load_settings
 if TYPE_CHECKING:
     from platform_assets.contracts.model import Contract
     from platform_assets.lakehouse.publisher import Publication
+    from platform_assets.sources.model import Source
 
 CONTRACT_CHECK = "contract"
 WHOLE_TABLE = "whole table"
@@ -44,6 +45,19 @@ class TableFacts:
     fail_window: timedelta
     warn_window: timedelta | None = None
     unpartitioned_because: str | None = None
+
+
+def source_facts(source: Source, unpartitioned_because: str | None = None) -> TableFacts:
+    """The facts of a table that the platform makes of a source."""
+    freshness = source.file.monitoring.freshness
+    return TableFacts(
+        domain=source.file.domain,
+        owner=source.file.owner,
+        kinds=frozenset({"iceberg", "duckdb"}),
+        fail_window=freshness.fail_window,
+        warn_window=freshness.warn_window,
+        unpartitioned_because=unpartitioned_because,
+    )
 
 
 def asset_key(table: str) -> dg.AssetKey:

@@ -1,4 +1,4 @@
-"""Durable memory of what has arrived, what failed, and what has been published: the operations database.
+"""Durable memory of what has arrived, what was announced, and what has been published: the operations database.
 
 SQLite by default, PostgreSQL in production: SQL of both, nothing of one. The memory only saves work and repetition;
 what a table holds never depends on it (I3, I4).
@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from functools import cache, cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from platform_assets.settings import Settings
 
-FIRST_PAUSE = timedelta(seconds=10)
-LONGEST_PAUSE = timedelta(minutes=15)
 _BUSY_SECONDS = 30
 _ROWS_PER_STATEMENT = 500
 
@@ -160,42 +158,6 @@ class Ledger:
                 row.on_conflict_do_update(index_elements=["table_name"], set_={"snapshot_id": snapshot_id})
             )
 
-    # Attempts: how long to leave a date alone that fails again and again.
-
-    def may_attempt(self, source: str, arrival_date: date, now: datetime) -> bool:
-        """Whether the pause after the last failure is over."""
-        from sqlalchemy import select
-
-        attempts = self._tables.attempts
-        pause = select(attempts.c.next_attempt_at).filter_by(source=source, arrival_date=arrival_date)
-        with self._transaction() as connection:
-            pauses: Sequence[datetime] = connection.execute(pause).scalars().all()
-        return all(now >= _utc(until) for until in pauses)
-
-    def record_failure(self, source: str, arrival_date: date, now: datetime) -> datetime:
-        """Count a failure; returns when to try again: after 10 s, then twice as long each time, at most 15 min."""
-        from sqlalchemy import update
-
-        attempts = self._tables.attempts
-        key = {"source": source, "arrival_date": arrival_date}
-        first = self._insert(attempts).values(**key, failures=1, next_attempt_at=_moment(now))
-        again = first.on_conflict_do_update(
-            index_elements=[attempts.c.source, attempts.c.arrival_date], set_={"failures": attempts.c.failures + 1}
-        ).returning(attempts.c.failures)
-        with self._transaction() as connection:
-            failures = int(connection.execute(again).scalar_one())
-            next_attempt: datetime = now + min(FIRST_PAUSE * 2 ** min(failures - 1, 20), LONGEST_PAUSE)
-            this = update(attempts).filter_by(**key)
-            connection.execute(this.values(next_attempt_at=_moment(next_attempt)))
-        return next_attempt
-
-    def record_success(self, source: str, arrival_date: date) -> None:
-        """Forget the failures of a date."""
-        from sqlalchemy import delete
-
-        with self._transaction() as connection:
-            connection.execute(delete(self._tables.attempts).filter_by(source=source, arrival_date=arrival_date))
-
     # Published: what a polled source has already sent to its topic (S3-05).
 
     def unpublished(self, source: str, keys: Iterable[str]) -> set[str]:
@@ -279,13 +241,12 @@ class _Tables:
     metadata: MetaData
     announced: Table
     arrivals: Table
-    attempts: Table
     published: Table
 
 
 @cache
 def _tables() -> _Tables:
-    from sqlalchemy import BigInteger, Column, Date, DateTime, Index, Integer, MetaData, String, Table
+    from sqlalchemy import BigInteger, Column, Date, DateTime, Index, MetaData, String, Table
 
     metadata = MetaData()
     moment = DateTime(timezone=True)
@@ -308,14 +269,6 @@ def _tables() -> _Tables:
         Column("ingested_at", moment),
     )
     Index("arrivals_waiting", arrivals.c.source, arrivals.c.ingested_at)
-    attempts = Table(
-        "attempts",
-        metadata,
-        Column("source", String, primary_key=True),
-        Column("arrival_date", Date, primary_key=True),
-        Column("failures", Integer, nullable=False),
-        Column("next_attempt_at", moment, nullable=False),
-    )
     published = Table(
         "published",
         metadata,
@@ -325,7 +278,7 @@ def _tables() -> _Tables:
         Column("published_at", moment, nullable=False),
         Column("landed_at", moment),
     )
-    return _Tables(metadata, announced, arrivals, attempts, published)
+    return _Tables(metadata, announced, arrivals, published)
 
 
 def _insert_of(dialect: str) -> Callable[[Table], Insert]:

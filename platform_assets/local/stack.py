@@ -211,8 +211,8 @@ class LocalStack:
 
     def _fakestore_data(self) -> Path:
         """The folder that the FakeStore API serves: FAKESTORE_DATA_DIR, or a sample made once."""
-        if chosen := os.environ.get("FAKESTORE_DATA_DIR"):
-            folder = Path(chosen).expanduser().resolve()
+        if chosen := self.settings.fakestore_data_dir:
+            folder = chosen.expanduser().resolve()
             missing = [name for name in FAKESTORE_FILES if not (folder / name).is_file()]
             if missing:
                 raise StackError(f"FAKESTORE_DATA_DIR is {folder}, which has no {', '.join(missing)}.")

@@ -34,6 +34,8 @@ Show = Callable[["list[TableFreshness]"], RenderableType]
 def run(settings: Settings, *, until_fresh: bool, sample_events: int, show: Show) -> int:
     """Runs the local stack until it is interrupted, or until gold is up to date; the exit code."""
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=240)  # into a file or a pipe nothing is cut
     try:
         with LocalStack(settings, console.print, lambda: _mend_broker(settings)) as stack:
             stack.start()
@@ -68,6 +70,7 @@ def _bucket(settings: Settings) -> Bucket:
 
 
 def _watch(console: Console, settings: Settings, stack: LocalStack, show: Show, *, until_fresh: bool) -> None:
+    """Shows freshness as it changes: a live table on a terminal, elsewhere a line for each table that changed."""
     from platform_assets.lakehouse.catalog import Lakehouse
     from platform_assets.lakehouse.freshness import table_freshness
 
@@ -75,17 +78,25 @@ def _watch(console: Console, settings: Settings, stack: LocalStack, show: Show, 
     announced = False
     rows = table_freshness(lakehouse, datetime.now(UTC))
     with Live(show(rows), console=console, auto_refresh=False, transient=not console.is_terminal) as live:
-        while True:
+        while not (announced and until_fresh):
+            stack.wait(_REFRESH_SECONDS)
+            before, rows = rows, table_freshness(lakehouse, datetime.now(UTC))
+            if console.is_terminal:
+                live.update(show(rows), refresh=True)
+            else:
+                _tell_changes(console, before, rows)
             if not announced and _up_to_date(lakehouse, rows):
                 announced = True
+                if not console.is_terminal:
+                    console.print(show(rows))
                 live.console.print(f"[green]Gold is up to date.[/] Dagit: {stack.dagit_url} (Ctrl-C stops everything)")
-                if until_fresh:
-                    break
-            stack.wait(_REFRESH_SECONDS)
-            rows = table_freshness(lakehouse, datetime.now(UTC))
-            live.update(show(rows), refresh=console.is_terminal)
-    if not console.is_terminal:
-        console.print(show(rows))
+
+
+def _tell_changes(console: Console, before: list[TableFreshness], after: list[TableFreshness]) -> None:
+    for old, new in zip(before, after, strict=True):
+        rows = new.statistics.rows if new.statistics else 0
+        if (old.state, old.statistics and old.statistics.rows) != (new.state, new.statistics and rows):
+            console.print(f"{new.table.name}: {new.state}, {rows:,} rows, {new.reason}")
 
 
 def _up_to_date(lakehouse: Lakehouse, rows: list[TableFreshness]) -> bool:

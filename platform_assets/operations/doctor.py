@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 State = Literal["ok", "warning", "broken"]
 _PACKAGES = ("dagster", "dagster-webserver", "dagster-dbt", "dbt-core", "dbt-duckdb", "duckdb", "pandera", "pyiceberg")
 _OLDEST_PYTHON = (3, 11)
+_UNREACHABLE = (
+    "if this machine should run it: `platform-assets up`; in the cloud: check the credentials "
+    "(GOOGLE_APPLICATION_CREDENTIALS) and GOOGLE_CLOUD_PROJECT"
+)
+_ADVICE = {
+    "landing bucket": f"{_UNREACHABLE}, PLATFORM_LANDING_BUCKET",
+    "Pub/Sub": _UNREACHABLE,
+    "FakeStore API": "if this machine should run it: `platform-assets up`; otherwise check FAKESTORE_URL",
+    "lakehouse": "check PLATFORM_CATALOG_URI and PLATFORM_WAREHOUSE",
+}
 _LITTLE_SPACE = 2 * 1024**3  # bytes
 
 
@@ -52,7 +62,8 @@ def diagnose(settings: Settings) -> list[Finding]:
         try:
             findings.extend(look(settings))
         except Exception as error:  # noqa: BLE001 - whatever a look meets is what the doctor has to tell
-            findings.append(Finding(what, "broken", f"{type(error).__name__}: {str(error).splitlines()[0]}"))
+            seen = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+            findings.append(Finding(what, "broken", seen, _ADVICE.get(what, "")))
     return findings
 
 

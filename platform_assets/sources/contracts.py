@@ -64,7 +64,7 @@ def bronze_contract(source: Source) -> Contract:
     known = {leaf.path[0]: leaf.description for leaf in source.record.columns if len(leaf.path) == 1}
     return Contract(
         table=f"bronze.{source.name}",
-        description=f"{source.file.display_name} as it arrived, one row per record, append-only.",
+        description=f"{source.file.description} One row per record as it arrived; append-only.",
         columns=(
             *(Column(f.name, "string", description=known.get(f.source_name, "")) for f in fields),
             *_ORIGIN,

@@ -73,8 +73,8 @@ TRICKY_TEXT = (
     "äb",
     "\x00",
     "a\x00b",
-    "K",
-    "ſ",
+    "\u212a",
+    "\u017f",
     "ab" * 40,
     "a@" + "b" * 64 + ".c",
     "123e4567-e89b-12d3-a456-426614174000",
@@ -89,7 +89,9 @@ texts = st.one_of(
     st.emails(),
     st.uuids().map(str),
 )
-integers = st.one_of(st.integers(-3, 3), st.integers(-INT64, INT64 - 1), st.sampled_from([INT64 - 1, -INT64, 2**53 + 1]))
+integers = st.one_of(
+    st.integers(-3, 3), st.integers(-INT64, INT64 - 1), st.sampled_from([INT64 - 1, -INT64, 2**53 + 1])
+)
 doubles = st.floats(allow_nan=False, allow_infinity=False)
 money = st.decimals(min_value=-(10**16) + 1, max_value=10**16 - 1, places=2, allow_nan=False)
 bounds = st.one_of(
@@ -220,7 +222,12 @@ def test_one_of_means_the_same_in_both_engines(
         (Rule("maximum", "v", float(2**53)), "integer", [2**53], [2**53 + 1]),
         (Rule("pattern", "v", r"^\d+$"), "string", [None, "12"], ["", "1\n", "٣"]),
         (Rule("email", "v"), "string", [None, "a.b+c@ex-ample.org"], ["", "a@b", "a@b@c.de", "a b@c.de", "a@-b.de"]),
-        (Rule("uuid", "v"), "string", ["123e4567-e89b-12d3-a456-426614174000"], ["", "123e4567e89b12d3a456426614174000"]),
+        (
+            Rule("uuid", "v"),
+            "string",
+            ["123e4567-e89b-12d3-a456-426614174000"],
+            ["", "123e4567e89b12d3a456426614174000"],
+        ),
         (Rule("one_of", "v", ("it's", "")), "string", [None, "it's", ""], ["its", " "]),
         (Rule("one_of", "v", (0.5, 1)), "decimal(18,2)", [Decimal("0.50"), Decimal("1.00")], [Decimal("0.51")]),
     ],

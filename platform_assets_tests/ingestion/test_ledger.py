@@ -75,17 +75,19 @@ def test_forgotten_object_is_new_when_it_comes_back(ledger: Ledger) -> None:
     assert ledger.record_seen([arrival("a")]) == [arrival("a")]
 
 
-def test_failures_pause_a_date_longer_each_time_until_it_succeeds(ledger: Ledger) -> None:
-    assert ledger.may_attempt("shop", DAY, NOW)
-    pauses = [(ledger.record_failure("shop", DAY, NOW) - NOW).total_seconds() for _ in range(9)]
-    assert pauses == [10, 20, 40, 80, 160, 320, 640, 900, 900]
-    assert not ledger.may_attempt("shop", DAY, NOW + timedelta(seconds=899))
-    assert ledger.may_attempt("shop", DAY, NOW + timedelta(seconds=900))
-    assert ledger.may_attempt("shop", DAY + timedelta(days=1), NOW)
-    assert ledger.may_attempt("other", DAY, NOW)
-    ledger.record_success("shop", DAY)
-    assert ledger.may_attempt("shop", DAY, NOW)
-    assert ledger.record_failure("shop", DAY, NOW) == NOW + timedelta(seconds=10)
+def test_a_table_is_announced_up_to_the_snapshot_last_marked(ledger: Ledger) -> None:
+    assert ledger.announced("bronze.shop") is None
+    ledger.mark_announced("bronze.shop", 1)
+    ledger.mark_announced("bronze.shop", 2)
+    ledger.mark_announced("bronze.other", 7)
+    assert ledger.announced("bronze.shop") == 2
+
+
+def test_a_date_has_an_arrival_once_one_was_seen(ledger: Ledger) -> None:
+    assert not ledger.has_arrival("shop", DAY)
+    ledger.record_seen([arrival("a.jsonl", 1)])
+    assert ledger.has_arrival("shop", DAY)
+    assert not ledger.has_arrival("shop", DAY + timedelta(days=1))
 
 
 def test_published_records_are_remembered_by_source(ledger: Ledger, here: Settings) -> None:

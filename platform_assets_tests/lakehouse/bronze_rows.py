@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 PII_KEY = "0123456789abcdef" * 4
 ARRIVED = date(2026, 11, 21)
 LANDED = datetime(2026, 11, 21, 12, tzinfo=UTC)
-ORIGIN = ("_landing_uri", "_landing_generation", "_landed_at", "_row_number")
+_GENERATIONS = count(1)
 
 
 class JsonText(str):
@@ -47,17 +48,16 @@ class Arrival:
     record: Mapping[str, Any]
     event_date: date = ARRIVED
     landed_at: datetime = LANDED
-    generation: int = 1
     uri: str = "gs://landing/object.jsonl"
 
 
-def write_source(folder: Path, schema: Mapping[str, Any], **settings: Any) -> Source:  # noqa: ANN401 - as YAML has it
-    """A source folder called like the last part of `folder`, loaded; `settings` go on top of what every source needs."""
-    write_source_files(folder, schema, **settings)
+def write_source(folder: Path, record: Mapping[str, Any], /, **settings: Any) -> Source:  # noqa: ANN401 - as YAML has it
+    """A source whose name is the last part of `folder`, loaded; `settings` go on top of what every source needs."""
+    write_source_files(folder, record, **settings)
     return load_source(folder)
 
 
-def write_source_files(folder: Path, schema: Mapping[str, Any], **settings: Any) -> None:  # noqa: ANN401 - as above
+def write_source_files(folder: Path, record: Mapping[str, Any], /, **settings: Any) -> None:  # noqa: ANN401 - as above
     """The files of `write_source`; a setting that is None is left out."""
     folder.mkdir(parents=True)
     file = {
@@ -73,7 +73,7 @@ def write_source_files(folder: Path, schema: Mapping[str, Any], **settings: Any)
     }
     kept = {name: value for name, value in file.items() if value is not None}
     (folder / "source.yaml").write_text(yaml.safe_dump(kept), encoding="utf-8")
-    (folder / "schema.v1.json").write_text(json.dumps(schema), encoding="utf-8")
+    (folder / "schema.v1.json").write_text(json.dumps(record), encoding="utf-8")
 
 
 def object_schema(*required: str, **properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,20 +93,20 @@ def bronze_value(bronze_field: BronzeField, value: object) -> str | None:
 
 
 def load_bronze(connection: duckdb.DuckDBPyConnection, source: Source, arrivals: Sequence[Arrival]) -> str:
-    """Makes the temporary table `bronze`, rows in the order given and numbered in it; returns its name."""
-    fields = bronze_fields(source)
+    """Makes the temporary table `bronze`, rows as of one object with a generation of its own; returns its name."""
+    fields, generation = bronze_fields(source), next(_GENERATIONS)
     contract = bronze_contract(source)
     rows = [
         (
             *(bronze_value(f, arrival.record.get(f.source_name)) for f in fields),
-            *(arrival.uri, arrival.generation, arrival.landed_at, number, LANDED, ARRIVED, arrival.event_date),
+            *(arrival.uri, generation, arrival.landed_at, number, LANDED, ARRIVED, arrival.event_date),
         )
         for number, arrival in enumerate(arrivals, start=1)
     ]
     columns = ", ".join(f"{quote(column.name)} {duckdb_type(column)}" for column in contract.columns)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE bronze ({columns})")
     if rows:
-        connection.executemany(f"INSERT INTO bronze VALUES ({', '.join('?' * len(rows[0]))})", rows)  # noqa: S608
+        connection.executemany(f"INSERT INTO bronze VALUES ({', '.join('?' * len(rows[0]))})", rows)
     return "bronze"
 
 
@@ -135,5 +135,5 @@ class RawTable:
         )
         for number in order if order is not None else range(len(self.rows)):
             values = (*self.rows[number], "gs://landing/object", 1, LANDED, number)
-            connection.execute(f"INSERT INTO bronze VALUES ({', '.join('?' * len(values))})", values)  # noqa: S608
+            connection.execute(f"INSERT INTO bronze VALUES ({', '.join('?' * len(values))})", values)
         return "bronze"

@@ -43,10 +43,12 @@ _texts = st.one_of(
     st.sampled_from(["", "a", "abc", "ü", "12", "٣", "a@b.co", "it's", "x\ny", "123e4567-e89b-12d3-a456-426614174000"]),
     st.text(max_size=6),
 )
+# Whatever its offset, such a moment lies in a year of four digits.
 _moments = st.datetimes(
-    datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.sampled_from([UTC, timezone(timedelta(hours=-5))])
+    datetime(1, 1, 2),  # noqa: DTZ001 - the strategy adds the zone
+    datetime(9999, 12, 30),  # noqa: DTZ001 - likewise
+    timezones=st.sampled_from([UTC, timezone(timedelta(hours=-5))]),
 )
-# A moment may lie in a year of four digits there and not here; one day off either end keeps clear of that.
 VALUES: Mapping[str, st.SearchStrategy[Value]] = {
     "string": _texts.map(Value),
     "integer": st.one_of(
@@ -65,9 +67,7 @@ VALUES: Mapping[str, st.SearchStrategy[Value]] = {
         st.just(Value("1e2")),
         _bad("22.333", "0.001", '"5"', "1e17", "true", "[5]", '"22.33"'),
     ),
-    "boolean": st.one_of(
-        st.sampled_from(["true", "false"]).map(Value), _bad('"true"', "1", "0", '""', "[true]")
-    ),
+    "boolean": st.one_of(st.sampled_from(["true", "false"]).map(Value), _bad('"true"', "1", "0", '""', "[true]")),
     "date": st.one_of(
         st.dates().map(lambda day: Value(day.isoformat())),
         _bad("yesterday", "infinity", "", "2026-13-01", "2026-02-30", "10000-01-01", "0000-01-01", "epoch"),
@@ -109,8 +109,8 @@ def contracts(draw: st.DrawFn) -> Contract:
         name = f"c{number}"
         columns.append(Column(name, type_, nullable=draw(st.booleans()), path=(name,)))
         kinds = _RULES.get(type_, {})
-        for kind in draw(st.lists(st.sampled_from(sorted(kinds)), max_size=2, unique=True)) if kinds else []:
-            rules.append(Rule(kind, name, draw(kinds[kind])))
+        chosen = draw(st.lists(st.sampled_from(sorted(kinds)), max_size=2, unique=True)) if kinds else []
+        rules += [Rule(kind, name, draw(kinds[kind])) for kind in chosen]
     event_time, partition_column = None, None
     if draw(st.booleans(), label="dated"):
         columns += [
@@ -135,7 +135,9 @@ def rows(contract: Contract) -> st.SearchStrategy[list[dict[str, Value]]]:
     """Rows of a contract of `contracts`, ids counted up from 0; a third of the values are missing or bad."""
     special = {
         "at": st.one_of(
-            st.sampled_from(["2026-11-21T00:00:00Z", "2026-11-21T23:59:59.999999Z", "2026-11-22T00:30:00+01:00"]).map(Value),
+            st.sampled_from(["2026-11-21T00:00:00Z", "2026-11-21T23:59:59.999999Z", "2026-11-22T00:30:00+01:00"]).map(
+                Value
+            ),
             VALUES["timestamp"],
         ),
         "region": st.sampled_from([*KNOWN, *KNOWN, "", "west", "NORTH"]).map(Value),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -27,18 +28,21 @@ Row = tuple[Any, ...]
 
 
 def fetch(connection: duckdb.DuckDBPyConnection, columns: str, source: str) -> list[Row]:
-    return connection.execute(f"SELECT {columns} FROM {source} ORDER BY ALL").fetchall()  # noqa: S608
+    return connection.execute(f"SELECT {columns} FROM {source} ORDER BY ALL").fetchall()
 
 
 def reasons(connection: duckdb.DuckDBPyConnection, split: Conformed, row: str = "_row_number") -> dict[Any, set[str]]:
     """Broken rules of every quarantined row."""
-    return {number: set(broken.split(", ")) for number, broken in fetch(connection, f"{row}, _broken_rules", split.quarantined)}
+    return {
+        number: set(broken.split(", "))
+        for number, broken in fetch(connection, f"{row}, _broken_rules", split.quarantined)
+    }
 
 
 # The split and the audit
 
 
-def expected_reasons(contract: Contract, row: Mapping[str, Value], audited: set[str]) -> set[str]:
+def expected_reasons(row: Mapping[str, Value], audited: set[str]) -> set[str]:
     """What the split has to say of a row of which the audit said `audited`."""
     mistyped = {name for name, value in row.items() if value.raw is not None and not value.fits}
     expected = {rule.replace("not_nullable", "not_null") for rule in audited}
@@ -48,7 +52,7 @@ def expected_reasons(contract: Contract, row: Mapping[str, Value], audited: set[
     if "region" in row and row["region"].raw not in {None, *KNOWN}:
         expected.add("region.references")
     if "at" in row and row["at"].fits and row["at"].raw is not None:
-        moment = datetime.fromisoformat(row["at"].raw.replace("Z", "+00:00"))
+        moment = datetime.fromisoformat(row["at"].raw)
         if moment.astimezone(UTC).date() != DAY:
             expected.add("at.outside_window")
     return expected
@@ -67,12 +71,12 @@ def audited_alone(contract: Contract, frame: pl.DataFrame) -> set[str]:
 def typed_frame(connection: duckdb.DuckDBPyConnection, contract: Contract) -> pl.DataFrame:
     """The typed values of all rows, good and bad, by id."""
     names = ", ".join(f'"{column.name}"' for column in contract.columns)
-    found = pl.from_arrow(connection.sql(f"SELECT {names} FROM staged ORDER BY _row_number").to_arrow_table())  # noqa: S608
+    found = pl.from_arrow(connection.sql(f"SELECT {names} FROM staged ORDER BY _row_number").to_arrow_table())
     assert isinstance(found, pl.DataFrame)
     return found.cast({column.name: polars_type(column) for column in contract.columns})
 
 
-@settings(REUSED, max_examples=60)
+@settings(REUSED, max_examples=40)
 @given(data=st.data())
 def test_the_split_and_the_audit_agree_on_every_row(connection: duckdb.DuckDBPyConnection, data: st.DataObject) -> None:
     contract = data.draw(contracts(), label="contract")
@@ -87,7 +91,7 @@ def test_the_split_and_the_audit_agree_on_every_row(connection: duckdb.DuckDBPyC
     typed = typed_frame(connection, contract)
     for number, row in enumerate(given_rows):
         audited = audited_alone(contract, typed.slice(number, 1))
-        assert broken.get(number, set()) == expected_reasons(contract, row, audited)
+        assert broken.get(number, set()) == expected_reasons(row, audited)
         assert (number in accepted) == (number not in broken)
         if number in accepted:
             assert not audited
@@ -112,7 +116,7 @@ VERSIONED = Contract(
 
 @st.composite
 def versions(draw: st.DrawFn) -> list[Row]:
-    """Rows id, version, note, landing time, row number: repeated keys, ties, nulls, and rows that break the contract."""
+    """Rows id, version, note, landing time, row number: repeated keys, ties, nulls, and rows that are broken."""
     found = draw(
         st.lists(
             st.tuples(
@@ -155,13 +159,13 @@ def age(row: Row) -> tuple[int, datetime, int]:
     return (-1 if row[1] is None else int(row[1]), row[3], row[4])
 
 
-@settings(REUSED, max_examples=60)
+@settings(REUSED, max_examples=40)
 @given(found=versions(), seed=st.integers(0, 9))
 def test_every_row_is_accepted_quarantined_or_a_duplicate_and_the_latest_of_a_key_wins(
     connection: duckdb.DuckDBPyConnection, found: list[Row], seed: int
 ) -> None:
     split = conform(connection, load_versions(connection, found), VERSIONED, key=KEY)
-    accepted = connection.execute(f"SELECT * FROM {split.accepted} ORDER BY id").fetchall()  # noqa: S608
+    accepted = connection.execute(f"SELECT * FROM {split.accepted} ORDER BY id").fetchall()
     quarantined = sorted(reasons(connection, split))
     assert accepted == winners(found)
     assert quarantined == [row[4] for row in found if not good(row)]
@@ -173,7 +177,7 @@ def test_every_row_is_accepted_quarantined_or_a_duplicate_and_the_latest_of_a_ke
 
     shuffled = random.Random(seed).sample(found, len(found))  # noqa: S311 - an order, no secret
     again = conform(connection, load_versions(connection, shuffled), VERSIONED, key=KEY)
-    assert connection.execute(f"SELECT * FROM {again.accepted} ORDER BY id").fetchall() == accepted  # noqa: S608
+    assert connection.execute(f"SELECT * FROM {again.accepted} ORDER BY id").fetchall() == accepted
     assert sorted(reasons(connection, again)) == quarantined
     assert again.accounting == accounting
 
@@ -363,8 +367,6 @@ def test_a_nested_value_is_found_by_its_path(
 def test_a_nested_name_with_special_characters_is_taken_literally(
     connection: duckdb.DuckDBPyConnection, name: str
 ) -> None:
-    import json
-
     contract = Contract(
         "silver.one", (Column("id", "integer", path=("id",)), Column("v", "integer", path=("o", name))), key=("id",)
     )

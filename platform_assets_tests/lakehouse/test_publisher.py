@@ -7,6 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -43,7 +44,7 @@ def orders(
 ) -> str:
     """SQL after FROM: `count` orders of a day."""
     return (
-        f"(SELECT {number} AS id, {amount} AS amount, {mail} AS mail, "  # noqa: S608
+        f"(SELECT {number} AS id, {amount} AS amount, {mail} AS mail, "
         f"TIMESTAMPTZ '{day} 10:00:00+00' AS placed_at, DATE '{day}' AS day FROM range({count}) r(i))"
     )
 
@@ -51,13 +52,15 @@ def orders(
 def publish(lakehouse: Lakehouse, source: str, partition: date | None = DAY) -> Publication:
     """Replaces a partition."""
     with lakehouse.connect() as connection:
-        return publisher.replace(lakehouse, ORDERS, connection, source, partition=partition, properties={"platform.x": "y"})
+        return publisher.replace(
+            lakehouse, ORDERS, connection, source, partition=partition, properties={"platform.x": "y"}
+        )
 
 
 def rows(lakehouse: Lakehouse, contract: Contract = ORDERS) -> list[tuple[object, ...]]:
     with lakehouse.connect() as connection:
         source = relation(lakehouse, contract.table)
-        return connection.execute(f"SELECT * FROM {source} ORDER BY ALL").fetchall()  # noqa: S608
+        return connection.execute(f"SELECT * FROM {source} ORDER BY ALL").fetchall()
 
 
 def snapshot(lakehouse: Lakehouse) -> int | None:
@@ -140,7 +143,9 @@ def test_every_broken_rule_is_named_at_once(lakehouse: Lakehouse) -> None:
 
 def test_a_failing_query_leaves_no_staged_file(lakehouse: Lakehouse) -> None:
     with pytest.raises(duckdb.Error):
-        publish(lakehouse, "(SELECT error('no') AS id, 1 AS amount, 'x' AS mail, now() AS placed_at, current_date AS day)")
+        publish(
+            lakehouse, "(SELECT error('no') AS id, 1 AS amount, 'x' AS mail, now() AS placed_at, current_date AS day)"
+        )
     assert parquet_files(lakehouse) == set()
 
 
@@ -182,21 +187,24 @@ def test_rows_of_another_partition_than_announced_are_refused(lakehouse: Lakehou
     good, files = snapshot(lakehouse), parquet_files(lakehouse)
     with pytest.raises(LakehouseError, match="partition 2026-11-21 was to be published, the rows are of 2026-11-22"):
         publish(lakehouse, orders(NEXT), partition=DAY)
-    both = f"(SELECT * FROM {orders(DAY)} UNION ALL SELECT * FROM {orders(NEXT)})"  # noqa: S608
+    both = f"(SELECT * FROM {orders(DAY)} UNION ALL SELECT * FROM {orders(NEXT)})"
     with pytest.raises(LakehouseError, match="the rows are of 2026-11-21, 2026-11-22"):
         publish(lakehouse, both, partition=DAY)
     assert (snapshot(lakehouse), parquet_files(lakehouse)) == (good, files)
 
 
 def test_a_table_without_partitions_cannot_have_one_replaced(lakehouse: Lakehouse) -> None:
-    with lakehouse.connect() as connection, pytest.raises(LakehouseError, match=r"silver\.regions has no partition column"):
+    with (
+        lakehouse.connect() as connection,
+        pytest.raises(LakehouseError, match=r"silver\.regions has no partition column"),
+    ):
         publisher.replace(lakehouse, REGIONS, connection, "(SELECT 1)", partition=DAY, properties={})
 
 
 def test_replacing_all_of_a_dated_table_writes_one_file_per_date(lakehouse: Lakehouse) -> None:
     publish(lakehouse, orders(DAY - timedelta(days=9)), partition=DAY - timedelta(days=9))
     days = [DAY + timedelta(days=number) for number in range(3)]
-    source = "(" + " UNION ALL ".join(f"SELECT * FROM {orders(day, count=2)}" for day in days) + ")"  # noqa: S608
+    source = "(" + " UNION ALL ".join(f"SELECT * FROM {orders(day, count=2)}" for day in days) + ")"
     published = publish(lakehouse, source, partition=None)
     assert published.rows == 6
     assert {day: len(files) for day, files in live_files(lakehouse).items()} == dict.fromkeys(days, 1)
@@ -281,28 +289,57 @@ def test_two_threads_that_create_the_same_table_both_succeed(lakehouse: Lakehous
     assert len(rows(lakehouse)) == 6
 
 
-def test_a_failing_commit_leaves_no_staged_file(lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_at_the_second_of_several_dates_leaves_no_file_of_the_first(lakehouse: Lakehouse) -> None:
+    late = f"CASE WHEN DATE '{NEXT}' = day THEN error('no')::BIGINT ELSE id END"
+    both = f"(SELECT * REPLACE ({late} AS id) FROM (FROM {orders(DAY)} UNION ALL FROM {orders(NEXT)}))"
+    with pytest.raises(duckdb.Error):
+        publish(lakehouse, both, partition=None)
+    assert parquet_files(lakehouse) == set()
+
+
+def test_a_commit_that_fails_leaves_the_last_good_snapshot(
+    lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
     publish(lakehouse, orders())
-    good, files = snapshot(lakehouse), parquet_files(lakehouse)
+    good = snapshot(lakehouse)
 
     def lost(*_: object, **__: object) -> None:
         raise OSError("the catalog is gone")
 
-    monkeypatch.setattr(type(lakehouse.catalog), "commit_table", lost)
-    with pytest.raises(OSError, match="the catalog is gone"):
-        publish(lakehouse, orders(count=1))
-    assert (snapshot(lakehouse), parquet_files(lakehouse)) == (good, files)
+    with monkeypatch.context() as patched:
+        patched.setattr(type(lakehouse.catalog), "commit_table", lost)
+        with pytest.raises(OSError, match="the catalog is gone"):
+            publish(lakehouse, orders(count=1))
+    assert snapshot(lakehouse) == good
+    assert len(rows(lakehouse)) == 3
+
+
+def test_a_commit_whose_answer_is_lost_leaves_a_table_that_can_be_read(
+    lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(lakehouse, orders())
+    commit = type(lakehouse.catalog).commit_table
+
+    def unanswered(*arguments: Any, **settings: Any) -> None:  # noqa: ANN401 - the catalog's own
+        commit(*arguments, **settings)
+        raise OSError("no answer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(lakehouse.catalog), "commit_table", unanswered)
+        with pytest.raises(OSError, match="no answer"):
+            publish(lakehouse, orders(count=1))
+    assert len(rows(lakehouse)) == 1
 
 
 def test_the_data_version_tells_the_rows_and_nothing_else(lakehouse: Lakehouse) -> None:
     version = publish(lakehouse, orders()).data_version
-    assert publish(lakehouse, f"(SELECT * FROM {orders()} ORDER BY id DESC)").data_version == version  # noqa: S608
+    assert publish(lakehouse, f"(SELECT * FROM {orders()} ORDER BY id DESC)").data_version == version
     others = [orders(count=2), orders(amount="2"), orders(number="i + 1"), orders(count=0)]
     assert len({version, *(publish(lakehouse, other).data_version for other in others)}) == 5
 
 
 def test_columns_are_taken_by_name_whatever_their_order(lakehouse: Lakehouse) -> None:
-    publish(lakehouse, f"(SELECT day, mail, placed_at, id, amount, 'more' AS more FROM {orders(count=1)})")  # noqa: S608
+    publish(lakehouse, f"(SELECT day, mail, placed_at, id, amount, 'more' AS more FROM {orders(count=1)})")
     assert rows(lakehouse)[0][:3] == (0, duckdb.execute("SELECT 1.5::DECIMAL(18, 2)").fetchall()[0][0], SECRET)
 
 

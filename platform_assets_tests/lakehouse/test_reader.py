@@ -60,7 +60,7 @@ def publish(lakehouse: Lakehouse, contract: Contract, source: str, partition: da
 
 def select(lakehouse: Lakehouse, columns: str, source: str | None) -> list[tuple[Any, ...]]:
     with lakehouse.connect() as connection:
-        return connection.execute(f"SELECT {columns} FROM {source} ORDER BY ALL").fetchall()  # noqa: S608
+        return connection.execute(f"SELECT {columns} FROM {source} ORDER BY ALL").fetchall()
 
 
 def described(lakehouse: Lakehouse, source: str | None) -> list[tuple[str, str]]:
@@ -117,7 +117,7 @@ def test_a_column_that_was_added_is_null_in_old_files_and_nothing_is_rewritten(l
     publish(lakehouse, EVERY_TYPE, a_row(), DAY)
     old = {path: path.read_bytes() for path in Path(lakehouse.settings.home).rglob("*.parquet")}
     grown = replace(EVERY_TYPE, columns=(Column("new", "integer", description="Added."), *EVERY_TYPE.columns))
-    publish(lakehouse, grown, f"(SELECT 7 AS new, * FROM {a_row(NEXT)})", NEXT)  # noqa: S608
+    publish(lakehouse, grown, f"(SELECT 7 AS new, * FROM {a_row(NEXT)})", NEXT)
     source = relation(lakehouse, EVERY_TYPE.table)
     assert select(lakehouse, "day, new, i", source) == [(DAY, None, 1), (NEXT, 7, 1)]
     assert {path: path.read_bytes() for path in old} == old
@@ -135,7 +135,9 @@ def test_a_column_that_the_contract_dropped_reads_null_in_new_files(lakehouse: L
 def test_a_changed_type_is_refused_in_words(lakehouse: Lakehouse) -> None:
     publish(lakehouse, EVERY_TYPE, a_row(), DAY)
     changed = replace(EVERY_TYPE, columns=(Column("i", "string"), *EVERY_TYPE.columns[1:]))
-    with pytest.raises(LakehouseError, match=r"silver\.things: column i is long in the table and string in the contract"):
+    with pytest.raises(
+        LakehouseError, match=r"silver\.things: column i is long in the table and string in the contract"
+    ):
         publish(lakehouse, changed, a_row(), DAY)
     assert select(lakehouse, "i", relation(lakehouse, EVERY_TYPE.table)) == [(1,)]
 

@@ -45,7 +45,10 @@ SCHEMA = object_schema(
     price={"type": ["number", "null"], "multipleOf": 0.01, "minimum": 0},
     mail={"type": ["string", "null"], "format": "email"},
     born={"type": ["string", "null"], "format": "date"},
-    person={"type": ["object", "null"], "properties": {"name": TEXT, "house": {"type": ["integer", "null"]}, "pin": TEXT}},
+    person={
+        "type": ["object", "null"],
+        "properties": {"name": TEXT, "house": {"type": ["integer", "null"]}, "pin": TEXT},
+    },
     password=TEXT,
     region=TEXT,
     other_region=TEXT,
@@ -75,7 +78,14 @@ def order_source(folder: Path, *, references: dict[str, str] | None = None, **se
         {**ORDERS, "references": references or {}},
         {**lines, "ordering": ["at"], "references": {}},
     ]
-    classification = {"mail": "pii", "born": "pii", "person": "pii", "person.pin": "secret", "password": "secret", "lines": "pii"}
+    classification = {
+        "mail": "pii",
+        "born": "pii",
+        "person": "pii",
+        "person.pin": "secret",
+        "password": "secret",
+        "lines": "pii",
+    }
     return write_source(
         folder / "orders", SCHEMA, silver=tables, event_time="at", classification=classification, **settings
     )
@@ -92,7 +102,7 @@ def build(lakehouse: Lakehouse, source: Source, day: date = ARRIVED, table: int 
 
 def rows(lakehouse: Lakehouse, columns: str, table: str) -> list[tuple[Any, ...]]:
     with lakehouse.connect() as connection:
-        return connection.execute(f"SELECT {columns} FROM {relation(lakehouse, table)} ORDER BY ALL").fetchall()  # noqa: S608
+        return connection.execute(f"SELECT {columns} FROM {relation(lakehouse, table)} ORDER BY ALL").fetchall()
 
 
 def stamped(lakehouse: Lakehouse, table: str) -> dict[str, str]:
@@ -118,7 +128,7 @@ arrivals = st.lists(
 )
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(first=arrivals, second=arrivals)
 def test_published_rows_add_up_and_a_rebuild_gives_the_same(
     orders: Source, first: list[Arrival], second: list[Arrival]
@@ -129,6 +139,7 @@ def test_published_rows_add_up_and_a_rebuild_gives_the_same(
         build(lakehouse, orders)
         publish_bronze(lakehouse, orders, second)
         before = {day: sum(arrival.event_date == day for arrival in [*first, *second]) for day in (ARRIVED, YESTERDAY)}
+        versions = []
         for day, rows_in in before.items():
             built = build(lakehouse, orders, day)
             accounting = built.accounting
@@ -136,11 +147,12 @@ def test_published_rows_add_up_and_a_rebuild_gives_the_same(
             assert accounting.balanced
             assert (built.silver.rows, built.quarantine.rows) == (accounting.rows_out, accounting.rows_quarantined)
             assert sum(built.broken_rules.values()) == accounting.rows_quarantined
-            assert len(rows(lakehouse, "id", f"(silver.orders, {day})".split(",")[0][1:])) >= built.silver.rows
+            published = [found for (found,) in rows(lakehouse, "day", "silver.orders")]
+            assert published.count(day) == accounting.rows_out
+            versions.append(built.silver.data_version)
         once = {table: rows(lakehouse, "*", table) for table in ("silver.orders", "quarantine.orders")}
-        versions = [build(lakehouse, orders, day).silver.data_version for day in before]
+        assert [build(lakehouse, orders, day).silver.data_version for day in before] == versions
         assert {table: rows(lakehouse, "*", table) for table in once} == once
-        assert versions == [build(lakehouse, orders, day).silver.data_version for day in before]
 
 
 def test_a_rebuild_stamps_its_accounting_on_both_tables(lakehouse: Lakehouse, orders: Source) -> None:
@@ -180,7 +192,7 @@ def test_a_row_outside_its_partition_is_quarantined(lakehouse: Lakehouse, orders
     far = Arrival({"id": 1, "at": "1999-01-01T00:00:00Z"})
     publish_bronze(lakehouse, orders, [far, order(2)])
     assert build(lakehouse, orders).broken_rules == {"at.outside_window": 1}
-    assert rows(lakehouse, "id, at, day", "quarantine.orders") == [("1", "1999-01-01T00:00:00Z", ARRIVED)]
+    assert rows(lakehouse, 'id, "at", day', "quarantine.orders") == [("1", "1999-01-01T00:00:00Z", ARRIVED)]
 
 
 def test_current_state_keeps_the_latest_of_each_key_over_all_arrivals(lakehouse: Lakehouse, tmp_path: Path) -> None:
@@ -194,7 +206,9 @@ def test_current_state_keeps_the_latest_of_each_key_over_all_arrivals(lakehouse:
 
 
 def test_silver_without_bronze_says_what_to_materialise(lakehouse: Lakehouse, orders: Source) -> None:
-    with pytest.raises(LakehouseError, match=r"bronze\.orders was never published; materialise it before silver\.orders"):
+    with pytest.raises(
+        LakehouseError, match=r"bronze\.orders was never published; materialise it before silver\.orders"
+    ):
         build(lakehouse, orders)
 
 
@@ -203,12 +217,10 @@ def test_silver_without_bronze_says_what_to_materialise(lakehouse: Lakehouse, or
 
 def every_value(lakehouse: Lakehouse, *tables: str) -> str:
     """Everything that is in the live and dead Parquet files of the tables, decoded."""
-    found = []
-    for table in tables:
-        for path in Path(lakehouse.settings.home).rglob(f"{table.replace('.', '/')}/**/*.parquet"):
-            found.append(str(duckdb.sql(f"SELECT * FROM read_parquet('{path}')").fetchall()))  # noqa: S608
-    assert found
-    return "".join(found)
+    folders = [Path(lakehouse.settings.home).rglob(f"{table.replace('.', '/')}/**/*.parquet") for table in tables]
+    found = [path for folder in folders for path in folder]
+    assert len(found) >= len(tables)
+    return "".join(str(duckdb.execute(f"SELECT * FROM read_parquet('{path}')").fetchall()) for path in found)
 
 
 def test_no_clear_value_of_a_pii_column_is_in_silver_or_quarantine(lakehouse: Lakehouse, orders: Source) -> None:
@@ -218,9 +230,9 @@ def test_no_clear_value_of_a_pii_column_is_in_silver_or_quarantine(lakehouse: La
     strange = order(2, person="Ännchen", mail=MAIL + " ")
     publish_bronze(lakehouse, orders, [good, broken, strange])
     assert build(lakehouse, orders).broken_rules == {
-        "id.minimum, mail.email, born.type": 1,
+        "born.type, id.minimum, mail.email": 1,
         "person.type, mail.email": 1,
-    } or build(lakehouse, orders).accounting == Accounting(3, 1, 2, 0)
+    }
     build(lakehouse, orders, table=1)
     held = every_value(lakehouse, "silver.orders", "quarantine.orders", "silver.lines", "quarantine.lines")
     for clear in (MAIL, "ann.good", "1987", "Ännchen", "987654", "gift-for-bob", "770077", "to-eve"):
@@ -243,7 +255,9 @@ def test_a_secret_is_in_no_table(lakehouse: Lakehouse, orders: Source) -> None:
     assert SECRET not in every_value(lakehouse, "bronze.orders", "silver.orders", "quarantine.orders")
 
 
-def test_without_a_key_nothing_is_published(lakehouse: Lakehouse, orders: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_key_nothing_is_published(
+    lakehouse: Lakehouse, orders: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("PLATFORM_PII_KEY", "PLATFORM_PII_KEY_FILE"):
         monkeypatch.delenv(name, raising=False)
     publish_bronze(lakehouse, orders, [order(1, mail="a@example.org")])
@@ -259,7 +273,7 @@ def test_an_error_while_tokenising_shows_neither_key_nor_value(
     publish_bronze(lakehouse, orders, [order(1, mail=MAIL)])
 
     def failing(connection: duckdb.DuckDBPyConnection, values: str, key: bytes) -> None:
-        create_tokens(connection, f"SELECT error('no') AS value FROM ({values})", key)  # noqa: S608
+        create_tokens(connection, f"SELECT error('no') AS value FROM ({values})", key)
 
     monkeypatch.setattr("platform_assets.lakehouse.conform.create_tokens", failing)
     with pytest.raises(duckdb.Error) as caught:
@@ -295,7 +309,9 @@ def test_too_many_broken_rows_block_the_publish_and_leave_the_last_good_data(
 
 def region_sources(folder: Path) -> tuple[Source, Source]:
     regions = write_source(folder / "regions", object_schema("id", id={"type": "string"}))
-    return regions, order_source(folder, references={"region": "silver.regions.id", "other_region": "silver.regions.id"})
+    return regions, order_source(
+        folder, references={"region": "silver.regions.id", "other_region": "silver.regions.id"}
+    )
 
 
 def publish_regions(lakehouse: Lakehouse, regions: Source, *names: str) -> Publication:

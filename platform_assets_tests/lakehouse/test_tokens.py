@@ -20,11 +20,11 @@ def tokens(connection: duckdb.DuckDBPyConnection, values: list[str | None], key:
     return dict(connection.execute("SELECT value, token FROM tokens").fetchall())
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    key=st.one_of(st.binary(min_size=1, max_size=200), st.sampled_from([b"k" * 63, b"k" * 64, b"k" * 65, b"\x00", b"\\x41"])),
+    key=st.one_of(
+        st.binary(min_size=1, max_size=200), st.sampled_from([b"k" * 63, b"k" * 64, b"k" * 65, b"\x00", b"\\x41"])
+    ),
     values=st.lists(st.one_of(st.none(), st.text()), min_size=1, max_size=6),
 )
 @example(key=b"k" * 64, values=["ü", "東京", "🇩🇪", "", r"\x41", "A", "a\x00b", "x" * 5000, None])

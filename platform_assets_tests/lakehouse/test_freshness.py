@@ -1,0 +1,232 @@
+"""How fresh a table is, from its own metadata; and that the metadata tells what the rows say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from platform_assets.contracts.model import Column, Contract
+from platform_assets.lakehouse import freshness, publisher
+from platform_assets.lakehouse.catalog import Lakehouse
+from platform_assets.lakehouse.declared import DeclaredTable, declared_tables
+from platform_assets.lakehouse.freshness import FreshnessState, TableFreshness, in_words, table_freshness
+from platform_assets.lakehouse.reader import relation
+from platform_assets.lakehouse.statistics import TableStatistics, partition_rows, statistics
+
+DAY = date(2026, 11, 21)
+MINUTE = timedelta(minutes=1)
+ORDERS = Contract(
+    "silver.orders",
+    (Column("id", "integer"), Column("at", "timestamp"), Column("day", "date")),
+    event_time="at",
+    partition_column="day",
+)
+KEYS = [
+    "table",
+    "layer",
+    "domain",
+    "owner",
+    "partition",
+    "rows",
+    "last_materialized_at",
+    "watermark",
+    "lag_seconds",
+    "state",
+    "reason",
+    "policy",
+]
+
+
+def publish(lakehouse: Lakehouse, days: Sequence[date], contract: Contract = ORDERS, hour: int = 10) -> None:
+    """Two orders a day: one on the hour, one a second and a microsecond later."""
+    with lakehouse.connect() as connection:
+        for day in days:
+            source = (
+                f"(SELECT i AS id, TIMESTAMPTZ '{day} {hour}:00:00+00' + i * INTERVAL 1000001 MICROSECOND AS at, "
+                f"DATE '{day}' AS day FROM range(2) r(i))"
+            )
+            partition = day if contract.partition_column else None
+            publisher.replace(lakehouse, contract, connection, source, partition=partition, properties={})
+
+
+def declare(
+    monkeypatch: pytest.MonkeyPatch, contract: Contract = ORDERS, warn: timedelta | None = 2 * MINUTE
+) -> DeclaredTable:
+    """Makes the platform declare one table alone."""
+    table = DeclaredTable(contract, "commerce", "team:test", warn, 5 * MINUTE)
+    monkeypatch.setattr(freshness, "declared_tables", lambda _: [table])
+    return table
+
+
+def judged(lakehouse: Lakehouse, now: datetime) -> TableFreshness:
+    (found,) = table_freshness(lakehouse, now)
+    return found
+
+
+def published_at(lakehouse: Lakehouse, contract: Contract = ORDERS) -> datetime:
+    found = lakehouse.find(contract.table)
+    assert found is not None
+    moment = statistics(found, contract).last_published_at
+    assert moment is not None
+    return moment
+
+
+@pytest.mark.parametrize(
+    ("age", "state", "reason"),
+    [
+        (timedelta(0), FreshnessState.PASS, "materialised 0 s ago"),
+        (2 * MINUTE, FreshnessState.PASS, "materialised 2 min ago"),
+        (2 * MINUTE + timedelta(seconds=1), FreshnessState.WARN, "materialised 2 min 1 s ago, more than 2 min"),
+        (5 * MINUTE, FreshnessState.WARN, "materialised 5 min ago, more than 2 min"),
+        (5 * MINUTE + timedelta(seconds=1), FreshnessState.FAIL, "materialised 5 min 1 s ago, more than 5 min"),
+        (timedelta(days=3, hours=4, minutes=5), FreshnessState.FAIL, "materialised 3 d 4 h ago, more than 5 min"),
+        (timedelta(seconds=-30), FreshnessState.PASS, "materialised 0 s ago"),
+    ],
+)
+def test_a_table_passes_warns_or_fails_by_the_age_of_its_last_materialisation(
+    lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch, age: timedelta, state: FreshnessState, reason: str
+) -> None:
+    declare(monkeypatch)
+    publish(lakehouse, [DAY])
+    found = judged(lakehouse, published_at(lakehouse) + age)
+    assert (found.state, found.reason) == (state, reason)
+
+
+def test_without_a_warning_window_a_table_passes_until_it_fails(
+    lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare(monkeypatch, warn=None)
+    publish(lakehouse, [DAY])
+    at = published_at(lakehouse)
+    assert judged(lakehouse, at + 5 * MINUTE).state is FreshnessState.PASS
+    assert judged(lakehouse, at + 6 * MINUTE).state is FreshnessState.FAIL
+
+
+@pytest.mark.parametrize("created", [False, True])
+def test_a_table_that_was_never_published_is_unknown(
+    lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch, created: bool
+) -> None:
+    declare(monkeypatch)
+    if created:
+        lakehouse.ensure(ORDERS)
+    found = judged(lakehouse, datetime(2026, 11, 21, tzinfo=UTC))
+    assert (found.state, found.reason, found.lag) == (FreshnessState.UNKNOWN, "never materialised", None)
+    told = found.as_json()
+    assert list(told) == KEYS
+    assert (told["rows"], told["partition"], told["watermark"], told["last_materialized_at"]) == (0, None, None, None)
+
+
+def test_a_table_without_rows_is_as_fresh_as_the_run_that_found_none(
+    lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare(monkeypatch)
+    with lakehouse.connect() as connection:
+        none = "(SELECT 1 AS id, now() AS at, DATE '2026-11-21' AS day WHERE false)"
+        publisher.replace(lakehouse, ORDERS, connection, none, partition=DAY, properties={})
+    found = judged(lakehouse, published_at(lakehouse) + MINUTE)
+    assert (found.state, found.lag) == (FreshnessState.PASS, None)
+    assert found.statistics is not None
+    assert (found.statistics.rows, found.statistics.files, found.statistics.partitions) == (0, 0, 0)
+
+
+def test_the_answer_is_one_flat_object_of_plain_values(lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    declare(monkeypatch)
+    publish(lakehouse, [DAY - timedelta(days=1), DAY])
+    now = published_at(lakehouse)
+    told = judged(lakehouse, now).as_json()
+    assert list(told) == KEYS
+    assert json.loads(json.dumps(told)) == told
+    watermark = datetime(2026, 11, 21, 10, 0, 1, 1, tzinfo=UTC)
+    assert told | {"reason": ""} == {
+        "table": "silver.orders",
+        "layer": "silver",
+        "domain": "commerce",
+        "owner": "team:test",
+        "partition": "2026-11-21",
+        "rows": 4,
+        "last_materialized_at": now.isoformat(),
+        "watermark": watermark.isoformat(),
+        "lag_seconds": round((now - watermark).total_seconds(), 3),
+        "state": "PASS",
+        "reason": "",
+        "policy": {"warn_seconds": 120.0, "fail_seconds": 300.0},
+    }
+
+
+def test_the_statistics_are_what_the_rows_say(lakehouse: Lakehouse) -> None:
+    days = [DAY - timedelta(days=number) for number in (5, 0, 2)]
+    publish(lakehouse, days)
+    publish(lakehouse, [DAY], hour=3)  # an older day's worth replaces the newest: the watermark goes back
+    table = lakehouse.catalog.load_table(ORDERS.table)
+    found = statistics(table, ORDERS)
+    with lakehouse.connect() as connection:
+        source = relation(lakehouse, ORDERS.table)
+        facts = connection.execute(
+            f'SELECT count(*), max("at"), max(day), count(DISTINCT day) FROM {source}'
+        ).fetchone()
+    assert facts == (found.rows, found.watermark, found.newest_partition, found.partitions)
+    assert found.files == 3
+    assert [partition_rows(table, day) for day in (DAY, DAY - timedelta(days=1))] == [2, 0]
+    assert statistics(table, None).watermark is None
+
+
+def test_a_table_without_partitions_counts_as_one(lakehouse: Lakehouse) -> None:
+    contract = replace(ORDERS, partition_column=None)
+    empty = lakehouse.ensure(contract)
+    assert statistics(empty, contract) == TableStatistics("silver.orders", 0, 0, 0, None, None, None)
+    assert partition_rows(empty, DAY) == 0
+    publish(lakehouse, [DAY], contract)
+    found = statistics(lakehouse.catalog.load_table(contract.table), contract)
+    assert (found.rows, found.partitions, found.newest_partition) == (2, 1, None)
+    assert found.watermark == datetime(2026, 11, 21, 10, 0, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "contract",
+    [
+        replace(ORDERS, event_time="day"),
+        replace(ORDERS, event_time=None),
+        replace(ORDERS, columns=(*ORDERS.columns, Column("new", "timestamp")), event_time="new"),
+    ],
+    ids=["a date", "none", "not published yet"],
+)
+def test_an_event_time_that_is_no_moment_of_the_table_gives_no_watermark(
+    lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch, contract: Contract
+) -> None:
+    publish(lakehouse, [DAY])
+    declare(monkeypatch, contract)
+    found = judged(lakehouse, published_at(lakehouse))
+    assert (found.state, found.lag) == (FreshnessState.PASS, None)
+
+
+def test_every_declared_table_is_judged_layer_by_layer(lakehouse: Lakehouse) -> None:
+    found = table_freshness(lakehouse, datetime(2026, 11, 21, tzinfo=UTC))
+    names = [table.table.name for table in found]
+    assert {"bronze.web_events", "silver.events_clean", "quarantine.events_clean"} <= set(names)
+    assert {table.state for table in found} == {FreshnessState.UNKNOWN}
+    layers = [name.split(".")[0] for name in names]
+    assert list(dict.fromkeys(layers)) == [
+        layer for layer in ("bronze", "silver", "quarantine", "gold", "mart") if layer in layers
+    ]
+    assert len(set(names)) == len(names)
+
+
+def test_declared_tables_carry_their_source_s_promise() -> None:
+    tables = {table.name: table for table in declared_tables(Path("no such folder"))}
+    assert tables["silver.fakestore_carts"].warn_window == 2 * MINUTE
+    assert tables["quarantine.fakestore_carts"].fail_window == 5 * MINUTE
+    assert tables["bronze.web_events"].warn_window is None
+    assert tables["silver.events_clean"].owner == "team:product-analytics"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "0 s"), (59.9, "59 s"), (60, "1 min"), (3661, "1 h 1 min"), (86_400, "1 d"), (90_061, "1 d 1 h"), (-5, "0 s")],
+)
+def test_a_duration_is_told_in_two_units(seconds: float, words: str) -> None:
+    assert in_words(timedelta(seconds=seconds)) == words
