@@ -132,7 +132,8 @@ def generate_web_events(
     events: Annotated[int, typer.Option(help="Rows to write, duplicates and bad ones included.", min=1)] = 100_000,
     days: Annotated[int, typer.Option(help="Days that the objects belong to.", min=1)] = 2,
     first_day: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First of the days; by default the last one is today.")
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="First of the days; by default the last one is yesterday."),
     ] = None,
     objects: Annotated[int, typer.Option(help="Files to spread them over.", min=1)] = 20,
     seed: Annotated[int, typer.Option(help="The same seed makes the same events.")] = 7,

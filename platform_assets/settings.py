@@ -32,12 +32,12 @@ class Settings(BaseSettings):
     landing_bucket: str = Field(default="ey-data-platform-raw-data", description="Bucket of landing objects (S3-18).")
     fakestore_url: str = Field(default="https://fakestoreapi.com", alias="FAKESTORE_URL")
     fakestore_data_dir: Path | None = Field(
-        default=None, alias="FAKESTORE_DATA_DIR", description="What the local FakeStore API serves; a sample by default."
+        default=None,
+        alias="FAKESTORE_DATA_DIR",
+        description="What the local FakeStore API serves; a sample by default.",
     )
     partitions_start: date = Field(default=date(2020, 1, 1), description="First daily partition of every table.")
-    pii_key: SecretStr | None = Field(
-        default=None, description="Key of the HMAC-SHA256 tokens, at least 32 characters."
-    )
+    pii_key: SecretStr | None = Field(default=None, description="Key of the HMAC-SHA256 tokens, 32 characters or more.")
     pii_key_file: Path | None = Field(default=None, description="File that holds the key, when it is mounted.")
     dbt_project: Path = Field(default=CHECKOUT / "dbt_project", description="The dbt project of gold and mart.")
 

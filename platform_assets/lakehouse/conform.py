@@ -117,7 +117,8 @@ class _Statement:
             )
             rows = (
                 f"SELECT *, unnest({_ELEMENTS}) AS {EACH_ELEMENT}, "
-                f"generate_subscripts({_ELEMENTS}, 1) AS {_ELEMENT_NUMBER} FROM (SELECT *, {elements} AS {_ELEMENTS} FROM {bronze})"
+                f"generate_subscripts({_ELEMENTS}, 1) AS {_ELEMENT_NUMBER} "
+                f"FROM (SELECT *, {elements} AS {_ELEMENTS} FROM {bronze})"
             )
         values = [f"{raw_value(column)} AS {_raw_name(column)}" for column in self._arriving()]
         nested = [f"{container(path)} AS {_container_name(path)}" for path in self._containers()]

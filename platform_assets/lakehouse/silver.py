@@ -56,24 +56,28 @@ class Rebuilt:
 def rebuild(
     lakehouse: Lakehouse, source: Source, table: SilverTable, *, partition: date | None, run_id: str
 ) -> Rebuilt:
-    """Publishes quarantine and silver from all bronze rows of the partition (None: of the whole table).
+    """Publishes silver and quarantine from all bronze rows of the partition (None: of a table without partitions).
 
     Raises:
         PublishBlocked: more rows break the contract than the source allows.
         ContractBroken: what was about to be published breaks the contract.
+        LakehouseError: a dated table without a partition, or the other way around; or bronze does not exist.
     """
     silver, quarantine = silver_contract(source, table), quarantine_contract(source, table)
+    if (partition is None) != (silver.partition_column is None):
+        raise LakehouseError(f"{silver.table} is rebuilt {'date by date' if partition is None else 'as a whole'}")
     with conformed(lakehouse, source, table, partition=partition) as (connection, split):
         accounting = split.accounting
         limit = source.file.quarantine
         if accounting.rows_in >= limit.minimum_rows and accounting.quarantine_ratio > limit.max_ratio:
             raise PublishBlocked(silver.table, accounting, limit.max_ratio)
         properties = _properties(accounting, partition, run_id)
-        broken = publisher.replace(
-            lakehouse, quarantine, connection, split.quarantined, partition=partition, properties=properties
-        )
+        # Silver first: if its audit fails, quarantine stays as it was too.
         good = publisher.replace(
             lakehouse, silver.published(), connection, split.accepted, partition=partition, properties=properties
+        )
+        broken = publisher.replace(
+            lakehouse, quarantine, connection, split.quarantined, partition=partition, properties=properties
         )
         if (good.rows, broken.rows) != (accounting.rows_out, accounting.rows_quarantined) or not accounting.balanced:
             raise LakehouseError(f"{silver.table}: published {good.rows} and {broken.rows} rows, counted {accounting}")

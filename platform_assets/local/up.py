@@ -53,7 +53,7 @@ def run(settings: Settings, *, until_fresh: bool, sample_events: int, show: Show
 
 def drop(settings: Settings, folder: Path | None, *, first_day: date | None, days: int, **numbers: float) -> EventBatch:
     """Generates web events into a folder, or drops them into the landing bucket as somebody else would."""
-    start = first_day or datetime.now(UTC).date() - timedelta(days=days - 1)
+    start = first_day or datetime.now(UTC).date() - timedelta(days=days)  # whole days only
     if folder is not None:
         return generate(folder, first_day=start, days=days, **numbers)  # type: ignore[arg-type]
     with TemporaryDirectory() as scratch:
