@@ -61,11 +61,16 @@ def bronze_asset(source: "Source") -> dg.AssetsDefinition:
         settings = load_settings()
         lakehouse = Lakehouse(settings)
         arrival_date = date.fromisoformat(context.partition_key)
+        ledger = Ledger(settings)
+        awaited = ledger.pending(source.name).get(arrival_date, [])
         ingested = ingest(
             settings, lakehouse, source, arrival_date, rebuild=not config.new_arrivals_only, run_id=context.run.run_id
         )
         announce(context.instance, lakehouse, source)
-        Ledger(settings).mark_ingested(source.name, [(o.name, o.generation) for o in ingested.objects])
+        ledger.mark_ingested(source.name, [(o.name, o.generation) for o in ingested.objects])
+        # What was deleted before it was read will never be ingested: waiting for it would ask for runs for ever.
+        gone = set(awaited) - set(ingested.objects)
+        ledger.forget_arrivals(source.name, [(o.name, o.generation) for o in gone])
         context.log.info("%s %s: %d new rows", source.name, arrival_date, ingested.rows)
         yield _materialization(spec, lakehouse, ingested, arrival_date)
         yield dg.AssetCheckResult(passed=True, asset_key=spec.key, check_name=CONTRACT_CHECK)

@@ -82,7 +82,7 @@ def table_spec(contract: Contract, facts: TableFacts, deps: Iterable[dg.AssetDep
         description=contract.description,
         group_name=facts.domain,
         owners=[facts.owner],
-        kinds=set(facts.kinds),
+        kinds={layer, *facts.kinds},
         tags={"layer": layer},
         metadata=metadata,
         partitions_def=None if facts.unpartitioned_because else daily_partitions(),

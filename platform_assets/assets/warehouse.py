@@ -1,14 +1,14 @@
 """`gold/<table>` and `mart/<table>`: dbt models, published through the same audit as every other table.
 
-Models of one domain that share their partitions are one operation, because dbt takes seconds to start; dbt itself skips
-what is downstream of a model that failed.
+Models that read one another are one operation, which always builds all of them: dbt skips what is downstream of a model
+that failed, and no check is left out (of an operation that can be subset, an automated run selects the assets without
+their checks).
 
 No `from __future__ import annotations` here: Dagster does not resolve the annotation of a run's context then.
 """
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,26 +37,32 @@ _UNDATED_REASON = f"{WHOLE_TABLE}: a dimension as it is now"
 
 def warehouse_assets(dbt_project: Path) -> list[dg.AssetsDefinition]:
     """The assets of every model of the dbt project."""
-
-    def together(model: DbtModel) -> tuple[str, bool]:
-        return model.domain, model.partition_column is not None
-
-    models = sorted(load_models(dbt_project), key=lambda model: (together(model), model.table))
-    return [
-        _models_asset(f"dbt_{domain}_{'daily' if dated else 'undated'}", list(group))
-        for (domain, dated), group in groupby(models, key=together)
-    ]
+    return [_models_asset(models) for models in connected(load_models(dbt_project))]
 
 
-def _models_asset(name: str, models: Sequence[DbtModel]) -> dg.AssetsDefinition:
-    specs = {asset_key(model.table): _spec(model) for model in models}
-    by_key = {asset_key(model.table): model for model in models}
+def connected(models: Sequence[DbtModel]) -> list[list[DbtModel]]:
+    """Models grouped with those of the same partitions that they read, directly or not; in the order given."""
+    groups: list[list[DbtModel]] = []
+    for model in models:
+        joined = [group for group in groups if any(_related(model, other) for other in group)]
+        groups = [group for group in groups if group not in joined]
+        groups.append([*(other for group in joined for other in group), model])
+    return groups
+
+
+def _related(one: DbtModel, other: DbtModel) -> bool:
+    dated = {one.partition_column is None, other.partition_column is None}
+    return len(dated) == 1 and (one.table in other.depends_on or other.table in one.depends_on)
+
+
+def _models_asset(models: Sequence[DbtModel]) -> dg.AssetsDefinition:
+    name = f"dbt_{models[0].name}"
+    specs = [_spec(model) for model in models]
 
     @dg.multi_asset(
         name=name,
-        specs=list(specs.values()),
-        check_specs=[contract_check(spec) for spec in specs.values()],
-        can_subset=True,
+        specs=specs,
+        check_specs=[contract_check(spec) for spec in specs],
         pool=name,
     )
     def build_models(
@@ -67,12 +73,11 @@ def _models_asset(name: str, models: Sequence[DbtModel]) -> dg.AssetsDefinition:
 
         settings = load_settings()
         partition = run_partition(context)
-        selected = [by_key[key] for key in specs if key in context.selected_asset_keys]
-        results = build(settings, [model.name for model in selected], partition, context.run.run_id)
+        results = build(settings, [model.name for model in models], partition, context.run.run_id)
         by_name = {result.name: result for result in results if result.kind == "model"}
         lakehouse = Lakehouse(settings)
         failed = []
-        for model in selected:
+        for model in models:
             result = by_name.get(model.name)
             if result is None or result.status != "success":
                 failed.append(f"{model.table}: {_why(result)}")

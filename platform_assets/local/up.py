@@ -24,9 +24,30 @@ if TYPE_CHECKING:
 
 _REFRESH_SECONDS = 2.0
 _SERVING_LAYERS = {"gold", "mart"}
-_SAMPLE_DAYS = 3
-_SAMPLE_OBJECTS = 6
+_SAMPLE_DAYS = 1
+_SAMPLE_OBJECTS = 2
 _SAMPLE_SEED = 7
+# A sensor that looks less often than this is not waited for again after every run.
+_SLOW_SECONDS = 30
+_LAST_TICKS = """
+query LastTicks($since: Float) {
+  repositoriesOrError {
+    ... on RepositoryConnection {
+      nodes {
+        sensors {
+          minIntervalSeconds
+          sensorState {
+            status
+            ticks(limit: 1, afterTimestamp: $since, statuses: [SUCCESS, SKIPPED, FAILURE]) {
+              status timestamp endTimestamp
+            }
+          }
+        }
+      }
+    }
+  }
+}
+"""
 
 Show = Callable[["list[TableFreshness]"], RenderableType]
 
@@ -75,7 +96,7 @@ def _watch(console: Console, settings: Settings, stack: LocalStack, show: Show, 
     from platform_assets.lakehouse.freshness import table_freshness
 
     lakehouse = Lakehouse(settings)
-    announced = False
+    announced, since = False, datetime.now(UTC).timestamp()
     rows = table_freshness(lakehouse, datetime.now(UTC))
     with Live(show(rows), console=console, auto_refresh=False, transient=not console.is_terminal) as live:
         while not (announced and until_fresh):
@@ -85,7 +106,7 @@ def _watch(console: Console, settings: Settings, stack: LocalStack, show: Show, 
                 live.update(show(rows), refresh=True)
             else:
                 _tell_changes(console, before, rows)
-            if not announced and _up_to_date(lakehouse, rows):
+            if not announced and _up_to_date(lakehouse, rows, stack.dagit_url, since):
                 announced = True
                 if not console.is_terminal:
                     console.print(show(rows))
@@ -99,8 +120,15 @@ def _tell_changes(console: Console, before: list[TableFreshness], after: list[Ta
             console.print(f"{new.table.name}: {new.state}, {rows:,} rows, {new.reason}")
 
 
-def _up_to_date(lakehouse: Lakehouse, rows: list[TableFreshness]) -> bool:
-    """Whether every gold and mart table was built and Dagster has nothing to do."""
+def _up_to_date(lakehouse: Lakehouse, rows: list[TableFreshness], dagit_url: str, since: float) -> bool:
+    """Whether every gold and mart table was built and Dagster has nothing to do.
+
+    Args:
+        lakehouse: the tables.
+        rows: their freshness.
+        dagit_url: where Dagster is asked about its sensors.
+        since: when this platform was started, in seconds since 1970.
+    """
     from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
     from platform_assets.ingestion.ledger import Ledger
@@ -116,7 +144,37 @@ def _up_to_date(lakehouse: Lakehouse, rows: list[TableFreshness]) -> bool:
         DagsterRunStatus.STARTED,
     ]
     with DagsterInstance.get() as instance:
-        return not instance.get_runs(RunsFilter(statuses=busy), limit=1)
+        if instance.get_runs(RunsFilter(statuses=busy), limit=1):
+            return False
+        ended = max((record.end_time or 0.0 for record in instance.get_run_records(limit=20)), default=0.0)
+    return _sensors_want_nothing(dagit_url, since, ended)
+
+
+def _sensors_want_nothing(dagit_url: str, since: float, ended: float) -> bool:
+    """Whether every sensor has looked since the start and, but for slow ones, since the last run ended, in vain.
+
+    What a slow one (a poll) found has to have been seen by the others.
+    """
+    import httpx
+
+    try:
+        question = {"query": _LAST_TICKS, "variables": {"since": since}}
+        answer = httpx.post(f"{dagit_url}/graphql", json=question, timeout=10)
+        repositories = answer.raise_for_status().json()["data"]["repositoriesOrError"]["nodes"]
+    except (httpx.HTTPError, KeyError, TypeError):  # it is not up yet, or busy: ask again
+        return False
+    begun, polled = [], [ended]
+    for sensor in (sensor for repository in repositories for sensor in repository["sensors"]):
+        ticks = sensor["sensorState"]["ticks"]
+        if sensor["sensorState"]["status"] == "STOPPED":
+            continue
+        if not ticks or ticks[0]["status"] != "SKIPPED":
+            return False
+        if sensor["minIntervalSeconds"] > _SLOW_SECONDS:
+            polled.append(ticks[0]["endTimestamp"])
+        else:
+            begun.append(ticks[0]["timestamp"])
+    return min(begun, default=ended) > max(polled)
 
 
 def _has_events(settings: Settings) -> bool:
