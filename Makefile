@@ -41,7 +41,7 @@ format: install ## Format the code
 	@$(VENV)/bin/ruff check --fix .
 
 pytest: install ## The tests alone; PYTEST='-k late_event' chooses some of them
-	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadscope $(PYTEST)
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST)
 
 browser: ## Debian's chromium for the browser tests, installed if it is missing and may be
 	@if command -v chromium >/dev/null || command -v chromium-browser >/dev/null; then :; \

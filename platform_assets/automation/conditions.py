@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import dagster as dg
@@ -17,21 +17,32 @@ DepsCondition = DepsAutomationCondition[Any]
 _DERIVED_LAYERS = {"silver", "quarantine", "gold", "mart"}
 
 
-def on_update(ignored: dg.AssetSelection | None = None) -> Condition:
-    """Fires for exactly those partitions of which a dependency was updated, however old they are.
-
-    Unlike `eager()` it is not limited to the latest partition, so that an event that comes days late reaches every
-    mart, and it waits for blocking checks, so that data that broke its contract stops where it broke it.
+def on_arrival(ignored: dg.AssetSelection | None = None, readers: Iterable[dg.AssetKey] = ()) -> Condition:
+    """For silver: fires for exactly those partitions at which something arrived, once more if it did meanwhile.
 
     Args:
         ignored: dependencies that neither fire nor block: the tables that a foreign key of silver refers to. Their
             arrival reopens just the dates that waited for them (`assets.silver.reopen`), and when they stop coming,
             orders must not stop.
+        readers: what is made of the table. While a run makes it, the table waits, and both are rebuilt together: a
+            reader that ended after its table had changed below it would count as up to date.
     """
     updated, good, busy = dg.AutomationCondition.any_deps_updated(), _deps_good(), _deps_busy()
     if ignored is not None:
         updated, good, busy = updated.ignore(ignored), good.ignore(ignored), busy.ignore(ignored)
-    return _when_at_rest(updated.since_last_handled() & good & ~busy).with_label("on_update")
+    condition: Condition = _unanswered(updated) & good & ~busy
+    for reader in readers:
+        condition = condition & ~dg.AutomationCondition.asset_matches(reader, dg.AutomationCondition.in_progress())
+    return _when_at_rest(condition).with_label("on_arrival")
+
+
+def on_update() -> Condition:
+    """For gold and mart: fires for exactly those partitions of which a dependency was updated, however old they are.
+
+    Unlike `eager()` it is not limited to the latest partition, so that an event that comes days late reaches every
+    mart, and it waits for blocking checks, so that data that broke its contract stops where it broke it.
+    """
+    return _when_at_rest(_updated_since_made() & _deps_good() & ~_deps_busy()).with_label("on_update")
 
 
 def on_update_of_dated(undated: dg.AssetSelection) -> Condition:
@@ -40,11 +51,36 @@ def on_update_of_dated(undated: dg.AssetSelection) -> Condition:
     A refreshed dimension fires only if its rows changed, and then for the dates that exist. Without that, the daily
     poll of 20 unchanged products would rebuild every order of every day there ever was.
     """
-    dated: Condition = dg.AutomationCondition.any_deps_updated().ignore(undated)
     data_changed: DepsCondition = dg.AutomationCondition.any_deps_match(dg.AutomationCondition.data_version_changed())
     changed: Condition = data_changed.allow(undated) & ~dg.AutomationCondition.missing()
-    fires: Condition = dated | changed
-    return _when_at_rest(fires.since_last_handled() & _deps_good() & ~_deps_busy()).with_label("on_update_of_dated")
+    fires: Condition = _updated_since_made(undated) | _unanswered(changed)
+    return _when_at_rest(fires & _deps_good() & ~_deps_busy()).with_label("on_update_of_dated")
+
+
+def _updated_since_made(ignored: dg.AssetSelection | None = None) -> Condition:
+    """A dependency was updated since the table was made, or will be by the run that this evaluation asks for.
+
+    The end of a run may be taken for an answer here, because no dependency changes while this table is made: silver
+    waits for its readers (`on_arrival`), and what else it is made of is rebuilt in the same run.
+    """
+    updated, comes = dg.AutomationCondition.any_deps_updated(), dg.AutomationCondition.will_be_requested()
+    coming: DepsCondition = dg.AutomationCondition.any_deps_match(comes)
+    if ignored is not None:
+        updated, coming = updated.ignore(ignored), coming.ignore(ignored)
+    since: Condition = updated.since_last_handled()
+    return since | coming
+
+
+def _unanswered(update: Condition) -> Condition:
+    """From an update on until a run has been asked for because of it.
+
+    `since_last_handled()` would lose updates by runs that do not make this table as well, in two ways. It takes the end
+    of a run for an answer, although that run may have read its input before the update. And it takes an update between
+    a request and the next tick for answered by that request, although its run may have begun by then.
+    """
+    asked = dg.AutomationCondition.newly_requested() & ~update
+    answered: Condition = asked | dg.AutomationCondition.initial_evaluation()
+    return update.since(answered)
 
 
 def _deps_good() -> DepsCondition:
@@ -71,21 +107,31 @@ def _when_at_rest(condition: Condition) -> Condition:
 def with_conditions(assets: Iterable[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
     """The same assets with the condition of their layer and dependencies."""
     found = list(assets)
-    undated = {spec.key for definition in found for spec in definition.specs if spec.partitions_def is None}
+    specs = [spec for definition in found for spec in definition.specs]
+    undated = {spec.key for spec in specs if spec.partitions_def is None}
 
     def conditioned(spec: dg.AssetSpec) -> dg.AssetSpec:
         layer = spec.tags.get("layer")
         if layer not in _DERIVED_LAYERS:
             return spec
         read = [dep.asset_key for dep in spec.deps if dep.asset_key in undated]
-        condition = on_update()
-        if spec.partitions_def is not None and read:
-            selection = dg.AssetSelection.assets(*read)
-            foreign = layer in {"silver", "quarantine"}
-            condition = on_update(ignored=selection) if foreign else on_update_of_dated(selection)
+        selection = dg.AssetSelection.assets(*read) if read and spec.partitions_def is not None else None
+        if layer in {"silver", "quarantine"}:
+            condition = on_arrival(selection, _readers(spec, specs))
+        else:
+            condition = on_update() if selection is None else on_update_of_dated(selection)
         return spec.replace_attributes(automation_condition=condition)
 
     return [definition.map_asset_specs(conditioned) for definition in found]
+
+
+def _readers(spec: dg.AssetSpec, specs: Sequence[dg.AssetSpec]) -> list[dg.AssetKey]:
+    """What is made, by day or as a whole like the table itself, of the silver table or of that beside a quarantine."""
+    reached = {dg.AssetKey(["silver", *spec.key.path[1:]])}
+    while made := {s.key for s in specs if s.key not in reached and any(dep.asset_key in reached for dep in s.deps)}:
+        reached |= made
+    alike = [s for s in specs if s.key in reached and s.partitions_def == spec.partitions_def]
+    return sorted(s.key for s in alike if s.tags.get("layer") in {"mart"})
 
 
 def automation_sensors() -> list[dg.AutomationConditionSensorDefinition]:

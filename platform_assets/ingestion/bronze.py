@@ -118,20 +118,11 @@ def _ingest_once(
             "platform.dead-letters": str(records.refused),
             TOUCHED: json.dumps([day.isoformat() for day in touched]),
         }
-        if plan.replace:
-            published = publisher.replace(
-                lakehouse, contract, connection, rows, partition=arrival_date, properties=properties
-            )
-        else:
-            published = publisher.append(
-                lakehouse,
-                contract,
-                connection,
-                rows,
-                base=plan.table,
-                partition=arrival_date,
-                properties=properties,
-            )
+        # Whoever published since the plan was made may have taken the same objects: then there is a new plan to make.
+        publish = publisher.replace if plan.replace else publisher.append
+        published = publish(
+            lakehouse, contract, connection, rows, base=plan.table, partition=arrival_date, properties=properties
+        )
     return Ingested(landed, published.rows, records.refused, published)
 
 

@@ -87,17 +87,18 @@ def replace(
     connection: duckdb.DuckDBPyConnection,
     source: str,
     *,
+    base: Table | None = None,
     partition: date | None,
     properties: Mapping[str, str],
 ) -> Publication:
     """Replaces a partition of the table (or, with None, all of it) by the rows of `source`.
 
-    A commit of another partition that comes between is no conflict: the replacement is tried again on top of it.
-    Two publishers of the same partition are kept apart by its pool.
+    Without `base`, a commit that comes between is no conflict: the replacement is tried again on top of it, and two
+    publishers of the same partition are kept apart by its pool. With `base`, the table must be as it was read then.
 
     Raises:
         ContractBroken: the audit failed; the last good snapshot stays.
-        ConcurrentPublish: the table was too busy.
+        ConcurrentPublish: the table has moved on since `base`, or was too busy; nothing was published.
     """
     from pyiceberg.expressions import AlwaysTrue, EqualTo
 
@@ -108,7 +109,14 @@ def replace(
     else:
         replaced = EqualTo(contract.partition_column, partition.isoformat())  # type: ignore[call-arg,misc]
     return _publish(
-        lakehouse, contract, connection, source, replaced=replaced, partition=partition, properties=properties
+        lakehouse,
+        contract,
+        connection,
+        source,
+        base=base,
+        replaced=replaced,
+        partition=partition,
+        properties=properties,
     )
 
 
@@ -150,7 +158,7 @@ def _publish(
         "platform.contract-version": str(contract.version),
     }
     try:
-        committed = _commit(lakehouse, table, files, replaced, stamped)
+        committed = _commit(lakehouse, table, files, replaced, stamped, attempts=1 if base else _REPLACE_ATTEMPTS)
     except ConcurrentPublish:
         _discard(staged)
         raise  # any other error leaves open whether the commit happened: its files may be the table's by now
@@ -259,11 +267,13 @@ def _commit(
     files: list[Path],
     replaced: BooleanExpression | None,
     properties: dict[str, str],
+    *,
+    attempts: int,
 ) -> Table:
     from pyiceberg.exceptions import CommitFailedException
 
     name = ".".join(table.name())
-    for _ in range(_REPLACE_ATTEMPTS):
+    for _ in range(attempts):
         try:
             with table.transaction() as transaction:
                 if replaced is not None and any(table.scan(row_filter=replaced).plan_files()):
@@ -271,10 +281,8 @@ def _commit(
                 # No file is a snapshot too: that there were no rows is what it says, and how fresh that is.
                 uris = [f"file://{path}" for path in files]
                 transaction.add_files(uris, snapshot_properties=properties, check_duplicate_files=False)
-        except CommitFailedException as error:
-            if replaced is None:
-                raise ConcurrentPublish(f"{name}: another run published to it in the meantime") from error
+        except CommitFailedException:
             table = lakehouse.catalog.load_table(name)
         else:
             return table
-    raise ConcurrentPublish(f"{name}: other runs published {_REPLACE_ATTEMPTS} times in a row; try again")
+    raise ConcurrentPublish(f"{name}: another run published to it in the meantime, {attempts} times; try again")

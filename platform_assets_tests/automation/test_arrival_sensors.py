@@ -1,0 +1,293 @@
+"""Arrival sensors tick by tick: what they find, what they ask for, how they wait, and what they survive."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from pathlib import Path
+from typing import ClassVar, Self
+
+import dagster as dg
+import httpx
+import pytest
+
+from platform_assets.automation import arrival_sensors
+from platform_assets.automation.arrival_sensors import ARRIVAL_TAG, arrival_sensor
+from platform_assets.definitions import build_definitions
+from platform_assets.ingestion import rest
+from platform_assets.ingestion.landing import Landing
+from platform_assets.ingestion.ledger import Ledger
+from platform_assets.ingestion.rest import SourceUnavailable
+from platform_assets.local.fakestore import write_sample
+from platform_assets.local.servers import start_fakestore
+from platform_assets.settings import Settings
+from platform_assets.sources.registry import load_sources
+from platform_assets_tests.arrivals import drop, drop_at, json_lines, web_event
+
+SOURCE = "web_events"
+DAY = "2026-03-10"
+TICK_BUDGET_SECONDS = 10.0  # of processor time, so that a busy machine does not count
+
+
+class Ticks:
+    """The sensor of one source, as the daemon ticks it; nothing that it asks for runs."""
+
+    def __init__(self, instance: dg.DagsterInstance, source: str = SOURCE) -> None:
+        self.instance = instance
+        self.cursor: str | None = None
+        self.sensor = arrival_sensor(next(found for found in load_sources() if found.name == source))
+        self.defs = build_definitions()
+
+    def __call__(self) -> dg.SensorResult:
+        """One tick."""
+        context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor, definitions=self.defs)
+        result = self.sensor(context)
+        assert isinstance(result, dg.SensorResult)
+        self.cursor = result.cursor
+        return result
+
+    def asked(self) -> list[str | None]:
+        """The dates that one tick asks runs for."""
+        return [request.partition_key for request in self().run_requests or ()]
+
+    def run(self, status: dg.DagsterRunStatus, source: str = SOURCE, day: str = DAY) -> dg.DagsterRun:
+        """A run as the daemon makes it of a request."""
+        run = self.instance.create_run_for_job(
+            self.defs.resolve_implicit_global_asset_job_def(),
+            tags={ARRIVAL_TAG: f"{source}/{day}"},
+            status=dg.DagsterRunStatus.STARTED,
+        )
+        if status == dg.DagsterRunStatus.FAILURE:
+            self.instance.report_run_failed(run)
+        elif status == dg.DagsterRunStatus.CANCELED:
+            self.instance.report_run_canceled(run)
+        return run
+
+
+@pytest.fixture
+def tick(settings: Settings, tmp_path: Path) -> Ticks:
+    assert settings.home == tmp_path
+    return Ticks(dg.DagsterInstance.ephemeral(str(tmp_path)))
+
+
+class _Clock(datetime):
+    """The time that the sensor sees."""
+
+    ahead: ClassVar[timedelta] = timedelta()
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Self:
+        """Now, or later."""
+        return super().now(tz) + cls.ahead
+
+
+@pytest.fixture
+def wait(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], None]]:
+    """Moves the sensor's clock to so many seconds from now."""
+    monkeypatch.setattr(arrival_sensors, "datetime", _Clock)
+
+    def wait_until(seconds: float) -> None:
+        _Clock.ahead = timedelta(seconds=seconds)
+
+    yield wait_until
+    _Clock.ahead = timedelta()
+
+
+def test_every_source_has_its_own_sensor_that_can_be_switched_off_alone() -> None:
+    sensors = {sensor.name: sensor for sensor in build_definitions().sensors or () if "arrivals" in sensor.name}
+    assert sensors.keys() == {f"arrivals_{source.name}" for source in load_sources()}
+    for source in load_sources():
+        interval = sensors[f"arrivals_{source.name}"].minimum_interval_seconds
+        assert interval == source.file.ingestion.arrival_interval_seconds
+
+
+def test_an_arrival_is_recorded_once_and_asked_for_until_a_run_takes_it(settings: Settings, tick: Ticks) -> None:
+    drop(settings, SOURCE, DAY, "a.jsonl", b"{}\n")
+    drop(settings, SOURCE, DAY, "b.jsonl", b"{}\n")
+    first = tick()
+    (request,) = first.run_requests or ()
+    assert request.partition_key == DAY
+    assert request.tags[ARRIVAL_TAG] == f"{SOURCE}/{DAY}"
+    assert request.run_config == {"ops": {"bronze_web_events": {"config": {"new_arrivals_only": True}}}}
+    (event,) = first.asset_events
+    assert isinstance(event, dg.AssetMaterialization)
+    assert (event.asset_key.path, event.partition) == (["landing", SOURCE], DAY)
+    assert event.metadata["objects"].value == 2
+
+    second = tick()  # the daemon was killed before it made a run of the request
+
+    assert second.asset_events == []
+    assert [request.partition_key for request in second.run_requests or ()] == [DAY]
+
+
+def test_nothing_new_asks_for_nothing_and_says_so(settings: Settings, tick: Ticks) -> None:
+    drop(settings, SOURCE, DAY, "a.jsonl", b"{}\n")
+    tick()
+    Ledger(settings).mark_ingested(SOURCE, [(o.name, o.generation) for o in Landing(settings).objects(SOURCE)])
+    result = tick()
+    assert not result.run_requests
+    assert result.skip_reason is not None
+
+
+def test_a_new_generation_of_an_object_is_a_new_arrival(settings: Settings, tick: Ticks) -> None:
+    drop(settings, SOURCE, DAY, "a.jsonl", b"{}\n")
+    tick()
+    Ledger(settings).mark_ingested(SOURCE, [(o.name, o.generation) for o in Landing(settings).objects(SOURCE)])
+    assert tick.asked() == []
+    drop(settings, SOURCE, DAY, "a.jsonl", b"{}\n{}\n")
+    again = tick()
+    assert [request.partition_key for request in again.run_requests or ()] == [DAY]
+    assert len(again.asset_events) == 1
+
+
+def test_dates_are_asked_for_newest_first_and_not_all_at_once(settings: Settings, tick: Ticks) -> None:
+    days = [(date(2026, 3, 1) + timedelta(days=number)).isoformat() for number in range(12)]
+    for day in days:
+        drop(settings, SOURCE, day, "a.jsonl", b"{}\n")
+    assert tick.asked() == days[::-1][:10]
+    for day in days[2:]:
+        tick.run(dg.DagsterRunStatus.STARTED, day=day)
+    assert tick.asked() == days[1::-1]
+
+
+def test_a_date_is_not_asked_for_while_a_run_of_it_is_on_its_way(settings: Settings, tick: Ticks) -> None:
+    drop(settings, SOURCE, DAY, "a.jsonl", b"{}\n")
+    run = tick.run(dg.DagsterRunStatus.STARTED)
+    tick.run(dg.DagsterRunStatus.STARTED, source="fakestore_users")
+    assert tick.asked() == []
+    drop(settings, SOURCE, DAY, "b.jsonl", b"{}\n")
+    drop(settings, SOURCE, "2026-03-11", "c.jsonl", b"{}\n")
+    assert tick.asked() == ["2026-03-11"]
+    tick.instance.report_run_canceled(run)
+    assert tick.asked() == ["2026-03-11", DAY]
+
+
+def test_a_date_that_keeps_failing_is_asked_for_ever_more_seldom_and_never_given_up(
+    settings: Settings, tick: Ticks, wait: Callable[[float], None]
+) -> None:
+    drop(settings, SOURCE, DAY, "a.jsonl", b"{}\n")
+    assert tick.asked() == [DAY]
+    for delay in [10, 20, 40, 80, 160, 320, 640, *[900] * 5]:
+        tick.run(dg.DagsterRunStatus.FAILURE)
+        wait(delay - 2)
+        assert tick.asked() == []
+        wait(delay + 2)
+        assert tick.asked() == [DAY]
+        wait(0)
+
+
+def test_one_date_that_fails_does_not_keep_another_waiting_and_a_new_object_does_not_wait_for_old_failures(
+    settings: Settings, tick: Ticks
+) -> None:
+    drop(settings, SOURCE, DAY, "a.jsonl", b"{}\n")
+    tick()
+    for _ in range(3):
+        tick.run(dg.DagsterRunStatus.FAILURE)
+    drop(settings, SOURCE, "2026-03-11", "a.jsonl", b"{}\n")
+    assert tick.asked() == ["2026-03-11"]
+    # Ingested after all, for instance by hand: what comes next starts afresh.
+    Ledger(settings).mark_ingested(SOURCE, [(o.name, o.generation) for o in Landing(settings).objects(SOURCE)])
+    drop(settings, SOURCE, DAY, "b.jsonl", b"{}\n")
+    assert tick.asked() == [DAY]
+
+
+def test_thousands_of_objects_are_found_by_a_sweep_whose_ticks_are_bounded(settings: Settings, tick: Ticks) -> None:
+    names = [f"source={SOURCE}/date=2025-{1 + n % 12:02}-{1 + n % 28:02}/{n:05}.jsonl" for n in range(2_500)]
+    _upload(settings, [*names, *(f"source={SOURCE}/odd/{n}" for n in range(20))])
+    found, ticks = 0, 0
+    while True:
+        began = time.process_time()
+        result = tick()
+        assert time.process_time() - began < TICK_BUDGET_SECONDS
+        assert len(result.run_requests or ()) <= 10
+        seen = sum(int(str(event.metadata["objects"].value)) for event in result.asset_events)
+        assert seen <= 1_000
+        found, ticks = found + seen, ticks + 1
+        if not tick.cursor:
+            break
+    assert (found, ticks) == (len(names), 3)
+    pending = Ledger(settings).pending(SOURCE)
+    assert sorted(arrival.name for arrivals in pending.values() for arrival in arrivals) == sorted(names)
+
+    # What comes later under an old date is found by the next sweep, wherever it sorts.
+    late = drop(settings, SOURCE, "2021-01-01", "late.jsonl", b"{}\n")
+    _upload(settings, [names[1_200]])
+    events = [event for _ in range(3) for event in tick().asset_events]
+    assert sorted(str(event.partition) for event in events) == sorted(
+        ["2021-01-01", names[1_200].split("date=")[1][:10]]
+    )
+    assert late.endswith(Ledger(settings).pending(SOURCE)[date(2021, 1, 1)][0].name)
+
+
+def test_what_lands_today_is_found_at_once_wherever_the_sweep_is(
+    settings: Settings, tick: Ticks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrival_sensors, "_PAGE", 2)
+    for number in range(6):
+        drop(settings, SOURCE, "2025-01-01", f"{number}.jsonl", b"{}\n")
+    today = datetime.now(UTC).date()
+    drop(settings, SOURCE, today, "a.jsonl", b"{}\n")
+    drop(settings, SOURCE, today - timedelta(days=1), "a.jsonl", b"{}\n")
+    assert tick.asked()[:2] == [today.isoformat(), (today - timedelta(days=1)).isoformat()]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"source={SOURCE}/readme.txt",
+        f"source={SOURCE}/date=2026-02-30/a.jsonl",
+        f"source={SOURCE}/date=10.03.2026/a.jsonl",
+        f"source={SOURCE}/date=1999-01-01/a.jsonl",
+        f"source={SOURCE}/date={DAY}/",
+        f"source={SOURCE}_old/date={DAY}/a.jsonl",
+        f"source={SOURCE}/date={DAY}T00/ü \n?#%2F.jsonl",
+    ],
+)
+def test_an_odd_name_or_date_does_not_stop_its_source(settings: Settings, tick: Ticks, name: str) -> None:
+    drop_at(settings, name, json_lines([web_event(1, DAY)]))
+    drop(settings, SOURCE, DAY, "a.jsonl", b"{}\n")
+    assert tick.asked() == [DAY]
+    assert [len(arrivals) for arrivals in Ledger(settings).pending(SOURCE).values()] == [1]
+
+
+def test_an_api_is_polled_once_a_day(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = tmp_path / "shop"
+    write_sample(shop)
+    tick = Ticks(dg.DagsterInstance.ephemeral(str(tmp_path)), "fakestore_users")
+    today = datetime.now(UTC).date()
+    with start_fakestore(shop, tmp_path / "fakestore.log") as server:
+        monkeypatch.setenv("FAKESTORE_URL", server.url)
+        assert tick.asked() == [today.isoformat()]
+        (shop / "users.json").write_text("[]", encoding="utf-8")  # another answer would be another object
+        tick()
+    tick()  # nobody is asked: the server has gone
+    assert len(Landing(settings).objects("fakestore_users")) == 1
+
+
+def test_a_broken_api_is_a_clear_error_of_its_tick_alone(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rest, "FIRST_WAIT_SECONDS", 0)
+    shop = tmp_path / "shop"
+    write_sample(shop)
+    tick = Ticks(dg.DagsterInstance.ephemeral(str(tmp_path)), "fakestore_users")
+    drop(settings, "fakestore_users", DAY, "a.jsonl", b"{}\n")
+    with start_fakestore(shop, tmp_path / "fakestore.log") as server:
+        monkeypatch.setenv("FAKESTORE_URL", server.url)
+        (shop / "users.json").write_text("<html>sorry</html>", encoding="utf-8")
+        with pytest.raises(SourceUnavailable, match="/users answered"):
+            tick()
+        assert Landing(settings).objects("fakestore_users", datetime.now(UTC).date()) == []
+        (shop / "users.json").write_text('[{"id": 1}]', encoding="utf-8")
+        assert tick.asked() == [datetime.now(UTC).date().isoformat(), DAY]
+
+
+def _upload(settings: Settings, names: list[str]) -> None:
+    """Many small objects, on one connection."""
+    import os
+
+    url = f"{os.environ['STORAGE_EMULATOR_HOST']}/upload/storage/v1/b/{settings.landing_bucket}/o"
+    with httpx.Client() as client:
+        for name in names:
+            client.post(url, params={"uploadType": "media", "name": name}, content=b"{}\n").raise_for_status()
