@@ -12,6 +12,24 @@ import pytest
 from platform_assets.local.servers import Server, start_gcs, start_pubsub
 from platform_assets.settings import Settings, load_settings
 
+_LIVE = "platform_assets_tests/live/"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object | None:
+    """With `--dist loadscope`, all of `live` goes to one worker, because its modules share one running platform.
+
+    Marks cannot say so: `--dist loadgroup` does not group with pytest 9.2 (pytest-dev/pytest-xdist#1386).
+    """
+    if config.getvalue("dist") != "loadscope":
+        return None
+    from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+
+    scheduler = LoadScopeScheduling(config, log)
+    by_module = scheduler._split_scope
+    scheduler._split_scope = lambda nodeid: _LIVE if nodeid.startswith(_LIVE) else by_module(nodeid)
+    return scheduler
+
 
 @pytest.fixture(scope="session")
 def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:

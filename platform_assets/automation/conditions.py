@@ -131,7 +131,7 @@ def _readers(spec: dg.AssetSpec, specs: Sequence[dg.AssetSpec]) -> list[dg.Asset
     while made := {s.key for s in specs if s.key not in reached and any(dep.asset_key in reached for dep in s.deps)}:
         reached |= made
     alike = [s for s in specs if s.key in reached and s.partitions_def == spec.partitions_def]
-    return sorted(s.key for s in alike if s.tags.get("layer") in {"mart"})
+    return sorted(s.key for s in alike if s.tags.get("layer") in {"gold", "mart"})
 
 
 def automation_sensors() -> list[dg.AutomationConditionSensorDefinition]:

@@ -285,6 +285,16 @@ def test_late_events_reach_the_mart_in_one_tick_as_one_run_per_date(platform: Ev
     assert platform.tick() == {}
 
 
+@pytest.mark.parametrize("reader", ["gold/event_metrics", "mart/business_metrics"])
+def test_events_wait_for_whatever_reads_them_of_that_date(platform: Evaluations, reader: str) -> None:
+    run = platform.start([reader], DAY)
+    platform.update("arrival/events_clean", DAY)
+    platform.update("arrival/events_clean", OLD_DAY)
+    assert platform.tick() == {OLD_DAY: EVENT_TABLES}
+    platform.finish(run)
+    assert platform.tick() == {DAY: EVENT_TABLES}
+
+
 def test_a_silver_table_that_broke_its_contract_stops_its_marts_and_no_other_source(platform: Evaluations) -> None:
     platform.update("silver/events_clean", DAY)
     platform.break_contract("silver/events_clean", DAY)

@@ -25,7 +25,6 @@ from platform_assets.settings import CHECKOUT
 from platform_assets_tests.live.running import Platform
 
 pytestmark = [
-    pytest.mark.xdist_group("live"),
     pytest.mark.browser,
     pytest.mark.slow,
     pytest.mark.timeout(600),

@@ -18,7 +18,7 @@ from platform_assets.settings import load_settings
 from platform_assets_tests.broker import publish
 from platform_assets_tests.live.running import Platform, materialized_partitions, timeline
 
-pytestmark = [pytest.mark.xdist_group("live"), pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 PROMISED_SECONDS = 60
 RECOVERY_SECONDS = 120

@@ -16,7 +16,7 @@ from platform_assets.settings import CHECKOUT
 from platform_assets_tests.live.conftest import SAMPLE_EVENTS
 from platform_assets_tests.live.running import UP_TO_DATE, Platform, Stopped
 
-pytestmark = [pytest.mark.xdist_group("live"), pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SERVERS = ("GCS emulator", "Pub/Sub emulator", "FakeStore API", "Dagster code server", "Dagit", "Dagster daemon")
 FRESHNESS_KEYS = {"table", "layer", "partition", "last_materialized_at", "watermark", "lag_seconds", "state", "policy"}
