@@ -86,8 +86,8 @@ def _unanswered(update: Condition) -> Condition:
 def _deps_good() -> DepsCondition:
     """Every dependency keeps its blocking checks, or is rebuilt in the same run, which stops if it does not.
 
-    Dagster's `all_deps_blocking_checks_passed` does not see that the checks of a subsettable operation, such as dbt's,
-    run with their assets; a mart would then wait for another tick and another run.
+    Dagster's `all_deps_blocking_checks_passed` does not see that the checks of a subsettable operation
+    run with their assets: what reads them would wait for another tick and another run.
     """
     kept = dg.AutomationCondition.all_checks_match(
         dg.AutomationCondition.check_passed() | dg.AutomationCondition.will_be_requested(), blocking_only=True

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 30.0
+PATIENCE_SECONDS = 30.0  # no new attempt after so long: a sensor's tick has a minute
 TIMEOUT_SECONDS = 20.0
 _TOO_MANY_REQUESTS = 429
 _WORTH_ANOTHER_TRY = frozenset({408, 425, _TOO_MANY_REQUESTS, 500, 502, 503, 504})
@@ -52,11 +53,11 @@ def fetch_json(url: str, *, attempts: int = 5, sleep: Callable[[float], None] = 
     Raises:
         SourceUnavailable: it could not be had, or is no JSON array of objects.
     """
-    from tenacity import Retrying, retry_if_exception, stop_after_attempt
+    from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay
 
     patient = Retrying(
         retry=retry_if_exception(lambda error: isinstance(error, SourceUnavailable) and not error.permanent),
-        stop=stop_after_attempt(attempts),
+        stop=stop_after_attempt(attempts) | stop_after_delay(PATIENCE_SECONDS),
         wait=_wait,
         sleep=sleep,
         reraise=True,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlparse
 
 from platform_assets.contracts.iceberg_schema import iceberg_schema, partition_spec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import duckdb
     from pyiceberg.catalog import Catalog
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from platform_assets.settings import Settings
 
 CATALOG_NAME = "platform"
+Made = TypeVar("Made")
 # A commit that meets another one must fail, so that its author looks again at what it is about to publish (I4).
 # Planning a table reads every manifest: many small commits are merged into few.
 _TABLE_PROPERTIES = {
@@ -50,7 +51,9 @@ class Lakehouse:
             uri = self.settings.resolved_catalog_uri
             if uri.startswith("sqlite:///"):
                 Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-            self._catalog = SqlCatalog(CATALOG_NAME, uri=uri, warehouse=self.settings.resolved_warehouse)
+            self._catalog = _despite_others(
+                lambda: SqlCatalog(CATALOG_NAME, uri=uri, warehouse=self.settings.resolved_warehouse)
+            )
         return self._catalog
 
     def tables(self) -> list[str]:
@@ -76,7 +79,7 @@ class Lakehouse:
 
         found = self.find(contract.table)
         if found is None:
-            self.catalog.create_namespace_if_not_exists(contract.layer)
+            _despite_others(lambda: self.catalog.create_namespace_if_not_exists(contract.layer))
             schema = iceberg_schema(contract)
             try:
                 found = self.catalog.create_table(
@@ -118,6 +121,15 @@ class Lakehouse:
             yield connection
         finally:
             connection.close()
+
+
+def _despite_others(make: Callable[[], Made]) -> Made:
+    """Makes what another process may be making at this moment: PyIceberg looks first and then inserts."""
+    from sqlalchemy.exc import DBAPIError
+    from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random
+
+    again = retry_if_exception_type(DBAPIError)
+    return retry(retry=again, stop=stop_after_delay(5), wait=wait_random(0, 0.2), reraise=True)(make)()
 
 
 def local_path(uri: str) -> str:
