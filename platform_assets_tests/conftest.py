@@ -6,6 +6,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ _LIVE = "platform_assets_tests/live/"
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object | None:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Any:  # noqa: ANN401 - xdist has no types
     """With `--dist loadscope`, all of `live` goes to one worker, because its modules share one running platform.
 
     Marks cannot say so: `--dist loadgroup` does not group with pytest 9.2 (pytest-dev/pytest-xdist#1386).
@@ -25,7 +26,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object | 
         return None
     from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
-    scheduler = LoadScopeScheduling(config, log)
+    scheduler: Any = LoadScopeScheduling(config, log)
     by_module = scheduler._split_scope
     scheduler._split_scope = lambda nodeid: _LIVE if nodeid.startswith(_LIVE) else by_module(nodeid)
     return scheduler  # type: ignore[no-any-return]
