@@ -29,7 +29,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Any:  # n
     scheduler: Any = LoadScopeScheduling(config, log)
     by_module = scheduler._split_scope
     scheduler._split_scope = lambda nodeid: _LIVE if nodeid.startswith(_LIVE) else by_module(nodeid)
-    return scheduler  # type: ignore[no-any-return]
+    return scheduler
 
 
 @pytest.fixture(scope="session")
