@@ -112,13 +112,14 @@ def announce(instance: dg.DagsterInstance, lakehouse: "Lakehouse", source: "Sour
 def _materialization(
     spec: dg.AssetSpec, lakehouse: "Lakehouse", ingested: "Ingested", arrival_date: date
 ) -> dg.MaterializeResult[Any]:
-    from platform_assets.lakehouse.statistics import partition_rows
+    from platform_assets.lakehouse.statistics import partition_rows, statistics
 
     table = lakehouse.catalog.load_table(spec.metadata["dagster/table_name"])
     snapshot = table.current_snapshot()
     return dg.MaterializeResult(
         asset_key=spec.key,
         metadata={
+            "dagster/row_count": statistics(table, None).rows,
             "dagster/partition_row_count": partition_rows(table, arrival_date),
             "rows_new": ingested.rows,
             "objects": len(ingested.objects),

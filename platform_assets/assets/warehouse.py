@@ -125,11 +125,10 @@ def _materialization(
     metadata: dict[str, Any] = {
         "dagster/uri": table.location(),
         "snapshot_id": str(snapshot.snapshot_id) if snapshot else None,
-        "seconds": result.seconds,
+        "dagster/row_count": statistics(table, None).rows,
+        "seconds": round(result.seconds, 3),
     }
-    if partition is None:
-        metadata["dagster/row_count"] = statistics(table, None).rows
-    else:
+    if partition is not None:
         metadata["dagster/partition_row_count"] = partition_rows(table, partition)
     summary = snapshot.summary if snapshot else None
     version = summary.additional_properties.get("platform.data-version") if summary else None

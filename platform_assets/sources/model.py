@@ -38,7 +38,8 @@ class Ingestion(_Strict):
     topic: str | None = None
     subscription: str | None = None
     poll_interval_seconds: int = Field(default=60, ge=1, description="How often the API behind a topic is polled.")
-    arrival_interval_seconds: int = Field(default=5, ge=1, description="How often the arrival sensor looks.")
+    # The daemon looks every 5 s, and would miss every other tick of 5.
+    arrival_interval_seconds: int = Field(default=4, ge=1, description="How often the arrival sensor looks.")
 
     @model_validator(mode="after")
     def _complete(self) -> Ingestion:

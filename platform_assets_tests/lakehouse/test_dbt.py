@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -267,8 +268,8 @@ def _build_in_another_process(home: Path, day: date) -> list[tuple[str, str]]:
 
 
 def test_two_processes_build_different_dates_at_the_same_time(settings: Settings, shop: Lakehouse) -> None:
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        outcomes = pool.starmap(_build_in_another_process, [(settings.home, FIRST), (settings.home, SECOND)])
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        outcomes = list(pool.map(_build_in_another_process, [settings.home] * 2, [FIRST, SECOND]))
 
     assert [[status for status, _ in outcome] for outcome in outcomes] == [["success"] * 3] * 2, outcomes
     assert rows(shop, "mart.revenue_by_day", "orders, revenue") == [(3, Decimal("283.50")), (4, Decimal("178.50"))]
