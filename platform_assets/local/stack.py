@@ -123,11 +123,12 @@ class LocalStack:
             StackError: one of them does not start, for instance because the definitions do not load.
         """
         dagster_home = self.home / "dagster"
+        # Alone: two processes that make Dagster's databases at the same time disturb each other.
+        self._prepare_instance(dagster_home)
         code = self._step("code server", "Dagster code server", self._start_code_server)
         workspace = dagster_home / "workspace.yaml"
         location = {"host": HOST, "port": code.port, "location_name": CODE_LOCATION}
         home.write_atomically(workspace, yaml.safe_dump({"load_from": [{"grpc_server": location}]}))
-        self._end_abandoned_runs(dagster_home)
         self._step("dagit", "Dagit", lambda port: self._start_dagit(workspace, port))
         self._step(None, "Dagster daemon", lambda _: self._start_daemon(workspace))
         self._write_state()
@@ -264,11 +265,6 @@ class LocalStack:
 
     def _start_code_server(self, port: int | None) -> Server:
         """The one process that loads the definitions, and the parent of every run."""
-        dagster_home = self.home / "dagster"
-        config = CHECKOUT / "dagster.yaml"
-        if not config.is_file():
-            raise StackError(f"{config} does not exist: the local stack runs from a checkout of the project.")
-        shutil.copyfile(config, dagster_home / "dagster.yaml")
         arguments = ["api", "grpc", "--module-name", DEFINITIONS, "--working-directory", str(CHECKOUT)]
         arguments += ["--location-name", CODE_LOCATION, "--host", HOST, "--use-python-environment-entry-point"]
         arguments += ["--inject-env-vars-from-instance"]
@@ -300,14 +296,18 @@ class LocalStack:
             name, command, address, log, ready=ready, environment=environment, cwd=CHECKOUT, deadline_seconds=180
         )
 
-    def _end_abandoned_runs(self, dagster_home: Path) -> None:
-        """Record the end of runs whose processes went with an earlier stack.
+    def _prepare_instance(self, dagster_home: Path) -> None:
+        """Make Dagster's instance, and record the end of runs whose processes went with an earlier stack.
 
         Dagster's default run launcher cannot ask whether a run's process is alive, so they would count as running for
         hours and hold their pools. As crashed runs they are retried.
         """
         from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
+        config = CHECKOUT / "dagster.yaml"
+        if not config.is_file():
+            raise StackError(f"{config} does not exist: the local stack runs from a checkout of the project.")
+        shutil.copyfile(config, dagster_home / "dagster.yaml")
         running = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
         with DagsterInstance.from_config(str(dagster_home)) as instance:
             for run in instance.get_runs(RunsFilter(statuses=running)):

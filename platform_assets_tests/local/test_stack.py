@@ -190,7 +190,7 @@ def test_runs_cut_off_by_a_kill_are_recorded_as_failed_and_retried(home: Path) -
                 dg.DagsterRunStatus.SUCCESS,
             )
         }
-        LocalStack(load_settings(), lambda _: None)._end_abandoned_runs(dagster_home)
+        LocalStack(load_settings(), lambda _: None)._prepare_instance(dagster_home)
         after = {status: instance.get_run_by_id(run_id) for status, run_id in runs.items()}
         assert {status.value: run.status.value for status, run in after.items() if run} == {
             "STARTED": "FAILURE",
