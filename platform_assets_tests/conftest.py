@@ -13,12 +13,14 @@ import pytest
 from platform_assets.local.servers import Server, start_gcs, start_pubsub
 from platform_assets.settings import Settings, load_settings
 
-_LIVE = "platform_assets_tests/live/"
+_STACKS = ("platform_assets_tests/live/", "platform_assets_tests/local/test_stack.py")
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Any:  # noqa: ANN401 - xdist has no types
-    """With `--dist loadscope`, all of `live` goes to one worker, because its modules share one running platform.
+    """With `--dist loadscope`, all tests that start whole stacks go to one worker, one after the other.
+
+    Those of `live` share one running platform, and two stacks that start at once reach for the same ports.
 
     Marks cannot say so: `--dist loadgroup` does not group with pytest 9.2 (pytest-dev/pytest-xdist#1386).
     """
@@ -28,7 +30,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Any:  # n
 
     scheduler: Any = LoadScopeScheduling(config, log)
     by_module = scheduler._split_scope
-    scheduler._split_scope = lambda nodeid: _LIVE if nodeid.startswith(_LIVE) else by_module(nodeid)
+    scheduler._split_scope = lambda nodeid: "stacks" if nodeid.startswith(_STACKS) else by_module(nodeid)
     return scheduler
 
 
