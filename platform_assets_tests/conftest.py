@@ -13,14 +13,14 @@ import pytest
 from platform_assets.local.servers import Server, start_gcs, start_pubsub
 from platform_assets.settings import Settings, load_settings
 
-_STACKS = ("platform_assets_tests/live/", "platform_assets_tests/local/test_stack.py")
+_STACKS = ("platform_assets_tests/live/", "platform_assets_tests/local/")
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Any:  # noqa: ANN401 - xdist has no types
-    """With `--dist loadscope`, all tests that start whole stacks go to one worker, one after the other.
+    """With `--dist loadscope`, all tests that start stacks or their servers go to one worker, one after the other.
 
-    Those of `live` share one running platform, and two stacks that start at once reach for the same ports.
+    Those of `live` share one running platform, and two that start at once reach for the same ports.
 
     Marks cannot say so: `--dist loadgroup` does not group with pytest 9.2 (pytest-dev/pytest-xdist#1386).
     """
