@@ -41,7 +41,10 @@ format: install ## Format the code
 	@$(VENV)/bin/ruff check --fix .
 
 pytest: install ## The tests alone; PYTEST='-k late_event' chooses some of them
-	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST)
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadscope \
+		--ignore platform_assets_tests/live $(PYTEST)
+	@if [ -z "$(PYTEST)" ]; then \
+		PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python -m pytest platform_assets_tests/live; fi
 
 browser: ## Debian's chromium for the browser tests, installed if it is missing and may be
 	@if command -v chromium >/dev/null || command -v chromium-browser >/dev/null; then :; \
