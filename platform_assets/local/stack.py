@@ -201,7 +201,12 @@ class LocalStack:
             raise StackError("The stand-ins have to be started first.")
         try:
             with servers.held_until_the_last_server_ended(self._lock):
-                server = start(servers.free_port(preferred) if preferred else None)
+                try:
+                    server = start(servers.free_port(preferred) if preferred else None)
+                except ServerError as error:
+                    if preferred is None or "address already in use" not in str(error).lower():
+                        raise
+                    server = start(servers.free_port())  # somebody took it between the look and the start
         except ServerError as error:
             raise StackError(str(error)) from error
         self._servers.append(server)
