@@ -49,7 +49,7 @@ class TableFacts:
 
 def source_facts(source: Source, unpartitioned_because: str | None = None) -> TableFacts:
     """The facts of a table that the platform makes of a source."""
-    freshness = source.file.monitoring.freshness
+    freshness = source.file.freshness
     return TableFacts(
         domain=source.file.domain,
         owner=source.file.owner,

@@ -20,7 +20,6 @@ from platform_assets.lakehouse.publisher import ConcurrentPublish
 from platform_assets.lakehouse.reader import table_relation
 from platform_assets.lakehouse.values import raw_value, typed_value
 from platform_assets.sources.contracts import ARRIVAL_DATE, EVENT_DATE, bronze_contract, bronze_fields
-from platform_assets.sources.model import Pattern
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -160,7 +159,7 @@ def _read(
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch, prefix=f"{source.name}-") as folder:
         paths = landing.download(objects, Path(folder))
-        envelope = source.file.ingestion.pattern is Pattern.EVENT_STREAMING
+        envelope = source.file.ingestion.streams
         return read_objects(
             connection, list(zip(objects, paths, strict=True)), bronze_fields(source), envelope=envelope
         )

@@ -173,11 +173,11 @@ class _Reader:
 
     @property
     def _line_names(self) -> list[str]:
-        return list(_ENVELOPE) if self.envelope else [field.source_name for field in self.fields]
+        return list(_ENVELOPE) if self.envelope else list(self._structure)
 
     @property
     def _structure(self) -> dict[str, str]:
-        return {field.source_name: "VARCHAR" if field.text else "JSON" for field in self.fields}
+        return {str(field.source_name): "VARCHAR" if field.text else "JSON" for field in self.fields}
 
     def _insert(self, arrival: LandingObject, path: Path, refusals: Refusals) -> int:
         records = self._lines(path, self._structure)
@@ -189,8 +189,8 @@ class _Reader:
             records = f"SELECT {_NUMBER}, unnest(record) FROM ({members})"
         for field in self.fields:
             for secret in field.dropped:
-                records = _without(records, field.source_name, secret)
-        values = ", ".join(f"CAST({quote(field.source_name)} AS VARCHAR)" for field in self.fields)
+                records = _without(records, str(field.source_name), secret)
+        values = ", ".join(f"CAST({quote(str(field.source_name))} AS VARCHAR)" for field in self.fields)
         rows = self.connection.execute(
             f"INSERT INTO {TABLE} SELECT {values}, {literal(arrival.uri)}, {arrival.generation}, "
             f"TIMESTAMPTZ {literal(arrival.landed_at.astimezone(UTC).isoformat())}, {_NUMBER} FROM ({records})"
@@ -222,7 +222,7 @@ class _Reader:
         )
 
     def _refuse_messages(self, refusals: Refusals) -> None:
-        names = [field.source_name for field in self.fields]
+        names = list(self._structure)
         bad = self.connection.execute(
             f"SELECT {_NUMBER}, data, data_base64 FROM {_MESSAGES} WHERE NOT readable ORDER BY ALL"
         )

@@ -50,7 +50,7 @@ def _source_tables() -> Iterator[DeclaredTable]:
         contracts = [bronze_contract(source)]
         for table in source.file.silver:
             contracts += [silver_contract(source, table).published(), quarantine_contract(source, table)]
-        promise = source.file.monitoring.freshness
+        promise = source.file.freshness
         for contract in contracts:
             yield DeclaredTable(
                 contract, source.file.domain, source.file.owner, promise.warn_window, promise.fail_window

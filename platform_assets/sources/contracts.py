@@ -18,6 +18,7 @@ LINE_NUMBER = "line_number"
 ELEMENT = "[]"  # first step of the path of a column that comes from an array element
 LANDED_AT = Column("_landed_at", "timestamp", nullable=False, description="When the row's object landed.")
 BROKEN_RULES = "_broken_rules"
+WHOLE_RECORD = "record"  # the column of a source without a schema
 _ORIGIN = (
     Column("_landing_uri", "string", nullable=False, description="Object that the row came in."),
     Column("_landing_generation", "integer", nullable=False, description="Generation of that object."),
@@ -33,19 +34,21 @@ class BronzeField:
 
     Attributes:
         name: bronze column.
-        source_name: name in the record.
+        source_name: name in the record; None for the record as a whole.
         text: whether the schema says that it is text; anything else is kept as its JSON text.
         dropped: paths of secrets below this field that bronze must not hold.
     """
 
     name: str
-    source_name: str
+    source_name: str | None
     text: bool
     dropped: tuple[tuple[str, ...], ...] = ()
 
 
 def bronze_fields(source: Source) -> tuple[BronzeField, ...]:
     """The top-level fields that bronze keeps: all but secrets."""
+    if source.record_schema is None:
+        return (BronzeField(WHOLE_RECORD, None, text=False),)
     leaves = source.record.columns
     fields = []
     for source_name in source.record_schema["properties"]:
@@ -61,7 +64,8 @@ def bronze_fields(source: Source) -> tuple[BronzeField, ...]:
 def bronze_contract(source: Source) -> Contract:
     """Bronze promises where a row came from, and nothing about what it says."""
     fields = bronze_fields(source)
-    known = {leaf.path[0]: leaf.description for leaf in source.record.columns if len(leaf.path) == 1}
+    known: dict[str | None, str] = {None: "The whole record as it arrived; the source has no schema yet."}
+    known.update({leaf.path[0]: leaf.description for leaf in source.record.columns if len(leaf.path) == 1})
     return Contract(
         table=f"bronze.{source.name}",
         description=f"{source.file.description} One row per record as it arrived; append-only.",
@@ -128,8 +132,9 @@ def quarantine_contract(source: Source, table: SilverTable) -> Contract:
 
 def _exploded(source: Source, table: SilverTable) -> SchemaColumns:
     """Columns of a table with one row per array element: what it keeps of the record, its number, its own fields."""
-    array = next((p for p in source.record_schema["properties"] if snake_case(p) == table.explode), None)
-    if array is None or "items" not in source.record_schema["properties"][array]:
+    properties = (source.record_schema or {}).get("properties", {})
+    array = next((name for name in properties if snake_case(name) == table.explode), None)
+    if array is None or "items" not in properties[array]:
         raise ContractError(f"{table.table}: `explode` names {table.explode!r}, which is no array with `items`")
     known = {column.name for column in source.record.columns}
     for name in table.keep:
@@ -139,7 +144,7 @@ def _exploded(source: Source, table: SilverTable) -> SchemaColumns:
     classification = next(column.classification for column in source.record.columns if column.path == (array,))
     if classification is Classification.SECRET:
         raise ContractError(f"{table.table}: `explode` names {table.explode!r}, a secret, which bronze does not hold")
-    element = read_json_schema(source.record_schema["properties"][array]["items"], {})
+    element = read_json_schema(properties[array]["items"], {})
     number = Column(LINE_NUMBER, "integer", nullable=False, description="Which element of the array, from 1.")
     elements = [replace(c, path=(ELEMENT, *c.path), classification=classification) for c in element.columns]
     return SchemaColumns(
