@@ -23,61 +23,18 @@ Columns without a `path` are computed here and have no producer: in gold and mar
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import SequenceMatcher
 from enum import StrEnum
-from itertools import zip_longest
 
-from platform_assets.contracts.implication import implies
-from platform_assets.contracts.model import Classification, Column, Contract, Rule
-from platform_assets.contracts.rules import REFERENCES
+from platform_assets.contracts.change import Change, Effect, Party, What
+from platform_assets.contracts.model import Classification, Column, Contract
+from platform_assets.contracts.rule_changes import rule_changes
+
+__all__ = ["Change", "Effect", "Evolution", "Party", "What", "compare", "refused"]
 
 _JSON_TYPES = {"object", "array"}
 _LONG_DIGITS = 19  # of the largest 64-bit integer
 _SIMILAR_NAMES = 0.6  # as difflib's get_close_matches
-
-
-class Effect(StrEnum):
-    """Whether somebody has to do something because of a change."""
-
-    COMPATIBLE = "compatible"
-    BREAKING = "breaking"
-
-
-class Party(StrEnum):
-    """Who relies on a contract."""
-
-    READERS = "readers"
-    PRODUCER = "producer"
-    PEOPLE = "people"
-
-
-class What(StrEnum):
-    """The kinds of change."""
-
-    OPTIONAL_COLUMN_ADDED = "optional column added"
-    REQUIRED_COLUMN_ADDED = "required column added"
-    COLUMN_REMOVED = "column removed"
-    COLUMNS_REORDERED = "columns reordered"
-    TYPE = "type changed"
-    REQUIRED = "became required"
-    NULLABLE = "became nullable"
-    FIELD = "read from another field"
-    TOKENISED = "became pii"
-    WITHDRAWN = "became secret"
-    DECLASSIFIED = "declassified"
-    RULE_ADDED = "rule added"
-    RULE_REMOVED = "rule removed"
-    RULE_TIGHTENED = "rule tightened"
-    RULE_LOOSENED = "rule loosened"
-    RULE_CHANGED = "rule changed"
-    KEY = "key changed"
-    ORDERING = "ordering changed"
-    EVENT_TIME = "event time changed"
-    PARTITIONING = "partition column changed"
-    CLUSTERING = "clustering changed"
-    VERSION = "version changed"
-    DESCRIPTION = "description changed"
 
 
 class Evolution(StrEnum):
@@ -93,49 +50,6 @@ _ALLOWED = {
     Evolution.ADDITIVE: frozenset({What.OPTIONAL_COLUMN_ADDED, What.DESCRIPTION}),
     Evolution.FROZEN: frozenset({What.DESCRIPTION}),
 }
-
-
-@dataclass(frozen=True)
-class Change:
-    """One difference between two versions of a contract.
-
-    Attributes:
-        subject: the column, the rule (`amount.minimum`) or the property of the table that changed.
-        before: what it was, as text; empty if it was not there.
-        after: what it is; empty if it is gone.
-        breaks: to whom a promise is broken; nobody if the change is compatible.
-        because: what it means for those concerned, a sentence without its subject.
-    """
-
-    subject: str
-    what: What
-    before: str
-    after: str
-    breaks: tuple[Party, ...]
-    because: str
-
-    @property
-    def effect(self) -> Effect:
-        """Breaking if it breaks a promise to anybody."""
-        return Effect.BREAKING if self.breaks else Effect.COMPATIBLE
-
-    @property
-    def sentence(self) -> str:
-        """The change as a person reads it."""
-        shown = f"{self.before} → {self.after}" if self.before and self.after else self.before or self.after
-        return f"{self.subject}: {self.what} ({shown}): {self.because}" if shown else f"{self.subject}: {self.because}"
-
-    def as_json(self) -> dict[str, object]:
-        """One flat object."""
-        return {
-            "subject": self.subject,
-            "what": self.what.value,
-            "before": self.before,
-            "after": self.after,
-            "effect": self.effect.value,
-            "breaks": [party.value for party in self.breaks],
-            "sentence": self.sentence,
-        }
 
 
 def refused(changes: Sequence[Change], evolution: Evolution | str) -> tuple[Change, ...]:
@@ -154,7 +68,8 @@ def compare(old: Contract, new: Contract) -> tuple[Change, ...]:
     The tables' names are not compared: a breaking version has a table of its own (ADR 8). A column that is classified
     as secret counts as not published, so that nothing is said of what it holds.
     """
-    return (*_table_changes(old, new), *_column_changes(old, new), *_rule_changes(old, new))
+    hidden = {name for name in (*_by_name(old), *_by_name(new)) if _comes_or_goes(name, old, new)}
+    return (*_table_changes(old, new), *_column_changes(old, new), *rule_changes(old, new, without=hidden))
 
 
 def _table_changes(old: Contract, new: Contract) -> Iterator[Change]:
@@ -307,85 +222,6 @@ def _accepts_all(was: Column, now: Column) -> bool:
     return was.decimal[1] <= scale and was.decimal[0] - was.decimal[1] <= precision - scale
 
 
-def _rule_changes(old: Contract, new: Contract) -> Iterator[Change]:
-    """Rules of columns that both versions have, and of whole rows; others come and go with their column."""
-    before, after = _by_name(old), _by_name(new)
-    lone = {name for name in {*before, *after} if _hidden(before.get(name)) or _hidden(after.get(name))}
-    was = [rule for rule in old.rules if rule.column not in lone]
-    now = [rule for rule in new.rules if rule.column not in lone]
-    gone = [rule for rule in was if _said(rule) not in map(_said, now)]
-    come = [rule for rule in now if _said(rule) not in map(_said, was)]
-    for column, kind in dict.fromkeys((rule.column, rule.kind) for rule in (*gone, *come)):
-        pairs = zip_longest(
-            [rule for rule in gone if (rule.column, rule.kind) == (column, kind)],
-            [rule for rule in come if (rule.column, rule.kind) == (column, kind)],
-        )
-        yield from (_rule_change(one, other, old, new) for one, other in pairs)
-
-
-def _rule_change(was: Rule | None, now: Rule | None, old: Contract, new: Contract) -> Change:
-    """A rule that only warns rejects nothing and promises nothing, so it counts as none."""
-    tightened = now is not None and _enforced(now) and not _implied(now, old)
-    loosened = was is not None and _enforced(was) and not _implied(was, new)
-    breaks, reasons = [], []
-    subject = next(rule for rule in (now, was) if rule is not None)
-    if tightened and _arrives(new, subject.column):
-        breaks.append(Party.PRODUCER)
-        reasons.append("records that were accepted would be quarantined")
-    elif tightened:
-        reasons.append("more is promised; what was published before may not keep it until it is rebuilt")
-    if loosened and _joined_on(subject) and subject.column not in new.pii:
-        breaks.append(Party.READERS)
-        reasons.append("joins were built on it: rows may be lost or multiplied")
-    elif loosened:
-        reasons.append("readers meet values that were quarantined so far")
-    if was is None or now is None:
-        what = What.RULE_ADDED if was is None else What.RULE_REMOVED
-    else:
-        known = {(True, False): What.RULE_TIGHTENED, (False, True): What.RULE_LOOSENED}
-        what = known.get((tightened, loosened), What.RULE_CHANGED)
-    because = "; ".join(reasons) or "no row is judged otherwise"
-    return Change(subject.name, what, _in_words(was), _in_words(now), tuple(breaks), because)
-
-
-def _implied(rule: Rule, contract: Contract) -> bool:
-    return any(_enforced(other) and implies(other, rule) for other in contract.rules)
-
-
-def _enforced(rule: Rule) -> bool:
-    return _severity(rule) != "warn"
-
-
-def _severity(rule: Rule) -> str:
-    return str(getattr(rule, "severity", "error"))
-
-
-def _said(rule: Rule) -> tuple[object, ...]:
-    argument = list(rule.argument) if isinstance(rule.argument, list | tuple) else rule.argument
-    return rule.kind, rule.column, argument, rule.name, _severity(rule)
-
-
-def _joined_on(rule: Rule) -> bool:
-    return rule.kind == REFERENCES or rule.kind.startswith("unique")
-
-
-def _arrives(contract: Contract, name: str) -> bool:
-    """Whether the column, or any column that a rule about whole rows may look at, comes from a record."""
-    column = _by_name(contract).get(name)
-    return bool(column.path) if column else any(column.path for column in contract.columns)
-
-
-def _in_words(rule: Rule | None) -> str:
-    if rule is None:
-        return ""
-    argument = rule.argument
-    shown = (
-        ", ".join(map(str, argument)) if isinstance(argument, list | tuple) else "" if argument is None else argument
-    )
-    words = f"{rule.kind} {shown}".strip()
-    return words if _enforced(rule) else f"{words} (warns only)"
-
-
 def _likely_renamed(before: Mapping[str, Column], after: Mapping[str, Column]) -> dict[str, str]:
     """Removed to added columns that are probably the same, and the other way around."""
     gone = [column for name, column in before.items() if name not in after and not _hidden(column)]
@@ -412,6 +248,10 @@ def _description(subject: str, before: str, after: str) -> Change:
 
 def _by_name(contract: Contract) -> dict[str, Column]:
     return {column.name: column for column in contract.columns}
+
+
+def _comes_or_goes(name: str, old: Contract, new: Contract) -> bool:
+    return any(_hidden(_by_name(contract).get(name)) for contract in (old, new))
 
 
 def _hidden(column: Column | None) -> bool:

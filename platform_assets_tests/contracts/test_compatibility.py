@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -231,7 +233,7 @@ def test_tightening_breaks_the_producer_and_loosening_nobody(loose: Rule, tight:
 def test_what_a_tightening_says() -> None:
     change = only(contract(RULED, rules=(TIGHTER[0][0],)), contract(RULED, rules=(TIGHTER[0][1],)))
     assert change.sentence == (
-        "a.minimum: rule tightened (minimum 0 → minimum 1): records that were accepted would be quarantined"
+        "a.minimum: rule tightened (minimum 0 → minimum 1): records that were accepted would be refused"
     )
 
 
@@ -241,13 +243,17 @@ def test_a_pattern_that_changes_is_taken_for_breaking() -> None:
     assert seen(old, new) == {("a.pattern", What.RULE_CHANGED): (PRODUCER,)}
 
 
-@pytest.mark.parametrize("kind", ["references", "unique"])
-def test_readers_join_on_references_and_on_what_is_unique(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["references", "unique", "not_null"])
+def test_readers_build_on_references_and_on_what_is_unique_or_there(kind: str) -> None:
     old, new = contract(RULED, rules=(Rule(kind, "a", "silver.others.id"),)), contract(RULED)
     assert seen(old, new) == {(f"a.{kind}", What.RULE_REMOVED): (READERS,)}
     assert seen(new, old) == {(f"a.{kind}", What.RULE_ADDED): (PRODUCER,)}
-    moved = contract(RULED, rules=(Rule(kind, "a", "silver.strangers.id"),))
-    assert seen(old, moved) == {(f"a.{kind}", What.RULE_CHANGED): (PRODUCER, READERS)}
+
+
+def test_a_reference_to_another_table_breaks_both_sides() -> None:
+    old = contract(RULED, rules=(Rule("references", "a", "silver.others.id"),))
+    new = contract(RULED, rules=(Rule("references", "a", "silver.strangers.id"),))
+    assert seen(old, new) == {("a.references", What.RULE_CHANGED): (PRODUCER, READERS)}
 
 
 def test_a_rule_that_another_one_implies_changes_nothing() -> None:
@@ -284,6 +290,29 @@ def test_readers_of_tokens_lose_no_foreign_key_because_they_had_none() -> None:
     pii = column("a", classification=PII)
     old = contract(pii, rules=(Rule("references", "a", "silver.others.id"),))
     assert only(old, contract(pii)).effect is Effect.COMPATIBLE
+    unique = contract(pii, rules=(Rule("unique", "a"),))
+    assert only(unique, contract(pii)).breaks == (READERS,)  # that it is not there twice, a token tells as well
+
+
+def test_two_bounds_may_become_one_range() -> None:
+    bounds = (Rule("minimum", "a", 0), Rule("maximum", "a", 9))
+    old, new = contract(RULED, rules=bounds), contract(RULED, rules=(Rule("range", "a", (0, 9)),))
+    assert {change.effect for change in compare(old, new)} == {Effect.COMPATIBLE}
+    assert {change.because for change in compare(old, new)} == {"no row is judged otherwise"}
+
+
+def test_another_expert_schema_is_reported_by_its_content(tmp_path: Path) -> None:
+    def attached(folder: str, text: str) -> Contract:
+        file = tmp_path / folder / "expert.py"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        made = contract(RULED)
+        object.__setattr__(made, "expert", SimpleNamespace(name="Things", file=file))
+        return made
+
+    assert compare(attached("a", "x = 1"), attached("b", "x = 1")) == ()
+    assert only(attached("a", "x = 1"), attached("b", "x = 2")).what is What.EXPERT
+    assert only(contract(RULED), attached("a", "x = 1")).after.startswith("Things ")
 
 
 @pytest.mark.parametrize(

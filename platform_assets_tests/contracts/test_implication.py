@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from platform_assets.contracts.implication import implies
+from platform_assets.contracts.implication import implied
 from platform_assets.contracts.model import Rule
 from platform_assets.contracts.rules import RULES, predicate
 
@@ -36,14 +36,14 @@ def kept(rule: Rule, type_: str, values: list[str]) -> set[str]:
 @given(stronger=NUMBER_RULES, weaker=NUMBER_RULES)
 def test_an_implied_rule_of_numbers_keeps_every_value_that_the_stronger_one_keeps(stronger: Rule, weaker: Rule) -> None:
     values = ["-4", "-1.5", "-1.4", "-1", "0", "0.05", "0.1", "0.11", "0.5", "0.6", "1", "2", "2.5", "2.6", "3", "4"]
-    if implies(stronger, weaker):
+    if implied(weaker, [stronger]):
         assert kept(stronger, "DOUBLE", values) <= kept(weaker, "DOUBLE", values)
 
 
 @settings(max_examples=100, deadline=None)
 @given(stronger=TEXT_RULES, weaker=TEXT_RULES)
 def test_an_implied_rule_of_texts_keeps_every_value_that_the_stronger_one_keeps(stronger: Rule, weaker: Rule) -> None:
-    if implies(stronger, weaker):
+    if implied(weaker, [stronger]):
         assert kept(stronger, "VARCHAR", TEXTS) <= kept(weaker, "VARCHAR", TEXTS)
 
 
@@ -60,18 +60,46 @@ def test_an_implied_rule_of_texts_keeps_every_value_that_the_stronger_one_keeps(
     ],
 )
 def test_a_tighter_rule_implies_the_looser_one_and_not_the_other_way_around(stronger: Rule, weaker: Rule) -> None:
-    assert implies(stronger, weaker)
-    assert not implies(weaker, stronger)
+    assert implied(weaker, [stronger])
+    assert not implied(stronger, [weaker])
 
 
 @pytest.mark.parametrize("kind", sorted(RULES))
 def test_every_rule_implies_itself_and_none_of_another_column(kind: str) -> None:
     argument = ("a", "b") if kind == "one_of" else 1
-    assert implies(Rule(kind, "v", argument), Rule(kind, "v", argument))
-    assert not implies(Rule(kind, "v", argument), Rule(kind, "w", argument))
+    assert implied(Rule(kind, "v", argument), [Rule(kind, "v", argument)])
+    assert not implied(Rule(kind, "w", argument), [Rule(kind, "v", argument)])
 
 
 def test_what_cannot_be_told_is_not_implied() -> None:
-    assert not implies(Rule("pattern", "v", "^abc"), Rule("pattern", "v", "^a"))
-    assert not implies(Rule("minimum", "v", 5), Rule("min_length", "v", 1))
-    assert not implies(Rule("minimum", "v", "2026-01-01"), Rule("minimum", "v", "2025-01-01"))
+    assert not implied(Rule("pattern", "v", "^a"), [Rule("pattern", "v", "^abc")])
+    assert not implied(Rule("min_length", "v", 1), [Rule("minimum", "v", 5)])
+    assert not implied(Rule("window", "v", ("2025-01-01", None)), [Rule("window", "v", ("now - 1 day", None))])
+
+
+def test_several_rules_imply_together_what_none_does_alone() -> None:
+    low, high = Rule("minimum", "v", 1), Rule("exclusive_maximum", "v", 10)
+    both = Rule("range", "v", (0, 10))
+    assert implied(both, [low, high])
+    assert not implied(both, [low])
+    assert not implied(both, [high])
+    assert implied(Rule("minimum", "v", 0), [both])
+    assert implied(Rule("positive", "v"), [low])
+    assert not implied(Rule("positive", "v"), [Rule("non_negative", "v")])
+
+
+@pytest.mark.parametrize(
+    ("stronger", "weaker"),
+    [
+        (Rule("not_one_of", "v", ("a", "b")), Rule("not_one_of", "v", ("a",))),
+        (Rule("null_ratio", "v", 0.1), Rule("null_ratio", "v", 0.2)),
+        (Rule("row_count", "", (10, None)), Rule("row_count", "", (1, None))),
+        (Rule("length", "v", (1, 5)), Rule("max_length", "v", 6)),
+        (Rule("window", "v", ("2026-01-01", None)), Rule("window", "v", ("2025-12-31T23:00:00Z", None))),
+        (Rule("window", "v", (None, "2026-01-01")), Rule("window", "v", (None, "2026-01-02"))),
+        (Rule("positive", "v"), Rule("non_negative", "v")),
+    ],
+)
+def test_kinds_with_fixed_double_or_dated_bounds_are_ordered_too(stronger: Rule, weaker: Rule) -> None:
+    assert implied(weaker, [stronger])
+    assert not implied(stronger, [weaker])
