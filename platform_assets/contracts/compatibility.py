@@ -35,6 +35,7 @@ __all__ = ["Change", "Effect", "Evolution", "Party", "What", "compare", "refused
 _JSON_TYPES = {"object", "array"}
 _LONG_DIGITS = 19  # of the largest 64-bit integer
 _SIMILAR_NAMES = 0.6  # as difflib's get_close_matches
+_MOST_PAIRS = 2_500  # who renames more than 50 columns at once needs no hint, and names are slow to compare
 
 
 class Evolution(StrEnum):
@@ -68,8 +69,13 @@ def compare(old: Contract, new: Contract) -> tuple[Change, ...]:
     The tables' names are not compared: a breaking version has a table of its own (ADR 8). A column that is classified
     as secret counts as not published, so that nothing is said of what it holds.
     """
-    hidden = {name for name in (*_by_name(old), *_by_name(new)) if _comes_or_goes(name, old, new)}
-    return (*_table_changes(old, new), *_column_changes(old, new), *rule_changes(old, new, without=hidden))
+    before, after = _by_name(old), _by_name(new)
+    not_in_both = {name for name in before | after if _hidden(before.get(name)) or _hidden(after.get(name))}
+    return (
+        *_table_changes(old, new),
+        *_column_changes(before, after),
+        *rule_changes(old, new, without=not_in_both),
+    )
 
 
 def _table_changes(old: Contract, new: Contract) -> Iterator[Change]:
@@ -100,8 +106,7 @@ def _table_changes(old: Contract, new: Contract) -> Iterator[Change]:
         yield _description("table", old.description, new.description)
 
 
-def _column_changes(old: Contract, new: Contract) -> Iterator[Change]:
-    before, after = _by_name(old), _by_name(new)
+def _column_changes(before: Mapping[str, Column], after: Mapping[str, Column]) -> Iterator[Change]:
     renamed = _likely_renamed(before, after)
     for name in dict.fromkeys((*before, *after)):
         was, now = before.get(name), after.get(name)
@@ -226,6 +231,8 @@ def _likely_renamed(before: Mapping[str, Column], after: Mapping[str, Column]) -
     """Removed to added columns that are probably the same, and the other way around."""
     gone = [column for name, column in before.items() if name not in after and not _hidden(column)]
     come = [column for name, column in after.items() if name not in before and not _hidden(column)]
+    if len(gone) * len(come) > _MOST_PAIRS:
+        return {}
     likeness = [(_likeness(was, now), was.name, now.name) for was in gone for now in come if was.type == now.type]
     found: dict[str, str] = {}
     for likely, was, now in sorted(likeness, reverse=True):
@@ -248,10 +255,6 @@ def _description(subject: str, before: str, after: str) -> Change:
 
 def _by_name(contract: Contract) -> dict[str, Column]:
     return {column.name: column for column in contract.columns}
-
-
-def _comes_or_goes(name: str, old: Contract, new: Contract) -> bool:
-    return any(_hidden(_by_name(contract).get(name)) for contract in (old, new))
 
 
 def _hidden(column: Column | None) -> bool:

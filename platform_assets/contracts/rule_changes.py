@@ -18,14 +18,10 @@ _HOLDS_ON_TOKENS = {"unique", "not_null"}
 
 def rule_changes(old: Contract, new: Contract, *, without: Collection[str]) -> Iterator[Change]:
     """Changes of all rules but those about the columns `without`, which come or go with their column."""
-    was = [rule for rule in old.rules if not set(columns_of(rule)) & set(without)]
-    now = [rule for rule in new.rules if not set(columns_of(rule)) & set(without)]
-    gone = [rule for rule in was if _said(rule) not in map(_said, now)]
-    come = [rule for rule in now if _said(rule) not in map(_said, was)]
-    for subject in dict.fromkeys(map(_subject, (*gone, *come))):
-        before = [rule for rule in gone if _subject(rule) == subject]
-        after = [rule for rule in come if _subject(rule) == subject]
-        yield from (_rule_change(one, other, old, new) for one, other in zip_longest(before, after))
+    gone, come = _only_in(old, new, without), _only_in(new, old, without)
+    for subject in gone | come:
+        for one, other in zip_longest(gone.get(subject, ()), come.get(subject, ())):
+            yield _rule_change(one, other, old, new)
     before_file, after_file = _expert(old), _expert(new)
     if before_file != after_file:
         because = "an audit in code, of which nobody can tell what it allows: read it"
@@ -40,6 +36,16 @@ def shown(rule: Rule | None) -> str:
     listed = ", ".join(map(str, argument)) if isinstance(argument, list | tuple) else argument
     words = " ".join(str(part) for part in (rule.kind, *columns_of(rule)[1:], listed) if part not in {None, ""})
     return words if _enforced(rule) else f"{words} (warns only)"
+
+
+def _only_in(contract: Contract, other: Contract, without: Collection[str]) -> dict[tuple[str, ...], list[Rule]]:
+    """Rules that the other version does not have, by kind and columns."""
+    known = [_said(rule) for rule in other.rules]
+    found: dict[tuple[str, ...], list[Rule]] = {}
+    for rule in contract.rules:
+        if not set(columns_of(rule)).intersection(without) and _said(rule) not in known:
+            found.setdefault(_subject(rule), []).append(rule)
+    return found
 
 
 def _rule_change(was: Rule | None, now: Rule | None, old: Contract, new: Contract) -> Change:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -83,6 +84,18 @@ def test_a_likely_rename_is_said_at_both_columns_and_is_still_breaking(was: Colu
     assert f"`{now.name}` is new: renamed?" in removed.because
     assert f"`{was.name}` is gone: renamed?" in added.because
     assert removed.effect is Effect.BREAKING
+
+
+def test_a_table_of_2000_columns_that_all_changed_is_compared_in_seconds() -> None:
+    def wide(prefix: str, bound: int) -> Contract:
+        kept = [column(f"kept_{number}", "integer") for number in range(1000)]
+        names = [column(f"{prefix}_{number}", "integer") for number in range(1000)]
+        return contract(*kept, *names, rules=tuple(Rule("minimum", c.name, bound) for c in kept))
+
+    started = time.process_time()
+    changes = compare(wide("before", 1), wide("after", 0))
+    assert time.process_time() - started < 10
+    assert len(changes) == 3000
 
 
 def test_columns_of_different_types_or_names_are_no_rename() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import duckdb
 import pytest
 from hypothesis import given, settings
@@ -25,10 +27,14 @@ TEXT_RULES = st.one_of(
 ).map(lambda kind_and_argument: Rule(kind_and_argument[0], "v", kind_and_argument[1]))
 
 
+@cache
+def _engine() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect()
+
+
 def kept(rule: Rule, type_: str, values: list[str]) -> set[str]:
     rows = ", ".join(f"('{value}'::{type_})" for value in values)
-    with duckdb.connect() as connection:
-        found = connection.execute(f"SELECT v::VARCHAR FROM (VALUES {rows}) AS t(v) WHERE {predicate(rule)}").fetchall()
+    found = _engine().execute(f"SELECT v::VARCHAR FROM (VALUES {rows}) AS t(v) WHERE {predicate(rule)}").fetchall()
     return {value for (value,) in found}
 
 
