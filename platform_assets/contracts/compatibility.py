@@ -164,7 +164,7 @@ def _altered(was: Column, now: Column) -> Iterator[Change]:
         breaks = (Party.PRODUCER,) if arrives else ()
         yield Change(name, What.REQUIRED, "nullable", "required", breaks, because if arrives else derived)
     if now.nullable and not was.nullable:
-        because = "readers meet nulls that they were promised not to: joins, NOT IN and averages give something else"
+        because = "readers meet nulls where they were promised none: joins, NOT IN and averages give something else"
         yield Change(name, What.NULLABLE, "required", "nullable", (Party.READERS,), because)
     if was.path != now.path:
         because = "the value comes from elsewhere, and records that were accepted do not have it there"
