@@ -225,7 +225,10 @@ def _text(value: object) -> str:
 
 def _pattern(value: object) -> str:
     pattern = _text(value)
-    re.compile(pattern.replace(r"\pL", "L"))
+    try:
+        re.compile(pattern.replace(r"\pL", "L"))
+    except re.error:
+        raise ValueError from None
     if _UNKNOWN_TO_RE2.search(pattern):
         raise ValueError
     return pattern

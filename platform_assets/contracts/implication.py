@@ -47,7 +47,7 @@ def implied(rule: Rule, by: Iterable[Rule]) -> bool:
 
 def columns_of(rule: Rule) -> tuple[str, ...]:
     """Every column that the rule names; none if it is about the table."""
-    return tuple(name for name in (rule.column, *getattr(rule, "others", ())) if name)
+    return tuple(name for name in (rule.column, *rule.others) if name)
 
 
 def _says_as_much(stronger: Rule, weaker: Rule) -> bool:

@@ -8,7 +8,7 @@ from itertools import zip_longest
 
 from platform_assets.contracts.change import Change, Party, What
 from platform_assets.contracts.implication import columns_of, implied
-from platform_assets.contracts.model import Contract, Rule
+from platform_assets.contracts.model import Contract, Rule, Severity
 from platform_assets.contracts.rules import REFERENCES
 
 # What queries and joins are built on, not only filtered by.
@@ -89,7 +89,7 @@ def _said(rule: Rule) -> tuple[object, ...]:
 
 
 def _enforced(rule: Rule) -> bool:
-    return str(getattr(rule, "severity", "error")) != "warn"
+    return rule.severity is not Severity.WARN
 
 
 def _arrives(rule: Rule, contract: Contract) -> bool:
@@ -105,5 +105,5 @@ def _readers_build_on(rule: Rule, contract: Contract) -> bool:
 
 def _expert(contract: Contract) -> str:
     """Name and content, not place, of a schema that an expert attached."""
-    expert = getattr(contract, "expert", None)
+    expert = contract.expert
     return f"{expert.name} {sha256(expert.file.read_bytes()).hexdigest()[:12]}" if expert else ""

@@ -24,7 +24,8 @@ from platform_assets.operations.checkout import checked_out
 from platform_assets.operations.removals import REMOVED_FILE, RemovalError, Removals, load_removals
 from platform_assets.sources.contracts import silver_contract
 from platform_assets.sources.model import SilverTable, Source
-from platform_assets.sources.registry import SourceError, load_sources
+from platform_assets.sources.registry import load_sources
+from platform_assets.sources.yaml_file import SourceError
 
 SOURCES = Path("platform_assets/sources")
 DBT_PROJECT = Path("dbt_project")
@@ -245,8 +246,8 @@ def _of_source(source: Source, table: SilverTable) -> Declared:
         _with_secrets(silver_contract(source, table), source, table),
         owner=source.name,
         source=source.name,
-        evolution=Evolution(getattr(source.file.json_schema, "evolution", Evolution.BACKWARD_COMPATIBLE)),
-        migration=getattr(source.file, "migration", None),
+        evolution=source.file.json_schema.evolution,
+        migration=source.file.migration,
     )
 
 
@@ -254,7 +255,7 @@ def _with_secrets(contract: Contract, source: Source, table: SilverTable) -> Con
     """With the columns that no table shows, so that one which became secret is told from one which was removed."""
     secrets = [
         column
-        for column in source.record.columns
+        for column in source.at(table).record.columns
         if column.classification is Classification.SECRET and (table.explode is None or column.name in table.keep)
     ]
     return replace(contract, columns=(*contract.columns, *secrets))

@@ -18,7 +18,7 @@ from pyiceberg.types import DecimalType
 
 from platform_assets.contracts.compatibility import Change, Effect, Evolution, Party, What, compare, refused
 from platform_assets.contracts.iceberg_schema import iceberg_type
-from platform_assets.contracts.model import LOGICAL_TYPES, Classification, Column, Contract, Rule
+from platform_assets.contracts.model import LOGICAL_TYPES, Classification, Column, Contract, Rule, Severity
 from platform_assets_tests.lakehouse.contract_strategies import contracts
 
 READERS, PRODUCER, PEOPLE = Party.READERS, Party.PRODUCER, Party.PEOPLE
@@ -280,9 +280,7 @@ def test_a_rule_that_another_one_implies_changes_nothing() -> None:
 
 def warning(rule: Rule) -> Rule:
     """The rule with severity `warn`."""
-    warns = replace(rule)
-    object.__setattr__(warns, "severity", "warn")
-    return warns
+    return replace(rule, severity=Severity.WARN)
 
 
 def test_a_rule_that_only_warns_counts_as_none() -> None:

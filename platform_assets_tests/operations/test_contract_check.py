@@ -25,7 +25,7 @@ from platform_assets.operations.contract_check import (
 )
 from platform_assets.operations.removals import Removals
 from platform_assets.sources.model import SourceFile
-from platform_assets.sources.registry import SourceError
+from platform_assets.sources.yaml_file import SourceError
 from platform_assets_tests.lakehouse.bronze_rows import object_schema
 from platform_assets_tests.operations.repositories import ORDERS, Repository, make_repository
 
@@ -243,7 +243,9 @@ def test_an_earlier_state_that_cannot_be_read_is_named_by_its_commit(repository:
     path.write_text(path.read_text(encoding="utf-8").replace("colour: red\n", ""), encoding="utf-8")
     with pytest.raises(SourceError) as caught:
         check(repository, broken)
-    assert str(caught.value).startswith(f"{broken}:platform_assets/sources/orders/source.yaml: colour: Extra inputs")
+    assert str(caught.value).startswith(
+        f"{broken}:platform_assets/sources/orders/source.yaml:1: unknown setting `colour`"
+    )
 
 
 def test_as_json_is_json(repository: Repository) -> None:
