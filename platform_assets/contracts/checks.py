@@ -111,7 +111,7 @@ class _Reader:
         key = "field" if several is None else "fields"
         if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) for name in names):
             expected = Value.FIELD if several is None else Value.FIELDS
-            raise self.error(key, f"`{key}` is {names!r}; expected {expected}")
+            raise self.error(key, f"`{key}` is {self.written[key]!r}; expected {expected}")
         if len(set(names)) != len(names):
             raise self.error(key, f"`{key}` names one field twice: {names}")
         for name in names:
@@ -136,7 +136,7 @@ class _Reader:
             return self._values(value, self.columns[fields[0]])
         try:
             return _READERS[parameter.value](value)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, re.error) as error:
             why = f" ({error})" if str(error) and isinstance(error, ContractError | re.error) else ""
             message = f"`{parameter.name}` is {value!r}; expected {parameter.value}{why}"
             raise self.error(parameter.name, message) from None
@@ -164,7 +164,10 @@ class _Reader:
             raise self.error("check", "needs `name`: how it is called in quarantine and checks")
         if name is not None and not isinstance(name, str):
             raise self.error("name", f"`name` is {name!r}; expected text such as total_adds_up")
-        return name
+        try:
+            return Rule(check.name, "", label=name).label
+        except ContractError as error:
+            raise self.error("name", str(error)) from None
 
     def _refuse_wrong_families(self, check: Check, fields: Iterable[str]) -> None:
         for name in fields:
@@ -248,10 +251,9 @@ def _day(value: object) -> str:
 
 
 def _operator(value: object) -> str:
-    symbol = {"==": "=", "<>": "!="}.get(str(value), str(value))
-    if symbol not in COMPARISONS:
+    if value not in COMPARISONS:
         raise ValueError
-    return symbol
+    return str(value)
 
 
 def _reference(value: object) -> str:

@@ -98,7 +98,8 @@ def _failures(schema: pa.DataFrameSchema, frame: pl.DataFrame) -> Iterator[tuple
         schema.validate(frame, lazy=True)
     except pandera.errors.SchemaErrors as error:
         for row in error.failure_cases.group_by("check", "column").len().iter_rows(named=True):
-            yield str(row["check"]), row["column"] or "", int(row["len"])
+            column = "" if row["column"] in {None, schema.name} else str(row["column"])
+            yield str(row["check"]), column, int(row["len"])
 
 
 def _rule(contract: Contract, check: str, column: str) -> str:
