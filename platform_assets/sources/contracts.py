@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from platform_assets.contracts.json_schema import SchemaColumns, read_json_schema, snake_case
+from platform_assets.contracts.json_schema import SchemaColumns, bronze_names, read_json_schema
 from platform_assets.contracts.model import Classification, Column, Contract, ContractError, Rule
 from platform_assets.contracts.rules import REFERENCES
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 ARRIVAL_DATE = "_arrival_date"
 EVENT_DATE = "_event_date"
 LINE_NUMBER = "line_number"
+UNEXPECTED = "_unexpected"
 ELEMENT = "[]"  # first step of the path of a column that comes from an array element
 LANDED_AT = Column("_landed_at", "timestamp", nullable=False, description="When the row's object landed.")
 BROKEN_RULES = "_broken_rules"
@@ -33,40 +34,61 @@ class BronzeField:
 
     Attributes:
         name: bronze column.
-        source_name: name in the record.
+        source_name: name in the record; None for the only field of a source without a schema: the record as a whole.
         text: whether the schema says that it is text; anything else is kept as its JSON text.
         dropped: paths of secrets below this field that bronze must not hold.
+        required: whether every record must have it.
+        blank: whether an empty text is a value of it, rather than how formats without null say that there is none.
     """
 
     name: str
-    source_name: str
+    source_name: str | None
     text: bool
     dropped: tuple[tuple[str, ...], ...] = ()
+    required: bool = False
+    blank: bool = False
 
 
 def bronze_fields(source: Source) -> tuple[BronzeField, ...]:
     """The top-level fields that bronze keeps: all but secrets."""
     leaves = source.record.columns
     fields = []
-    for source_name in source.record_schema["properties"]:
+    for source_name, name in bronze_names(source.record_schema["properties"]).items():
         below = [leaf for leaf in leaves if leaf.path[0] == source_name]
         secrets = tuple(leaf.path[1:] for leaf in below if leaf.classification is Classification.SECRET)
         if () in secrets or len(secrets) == len(below):
             continue
-        text = len(below) == 1 and len(below[0].path) == 1 and below[0].type in TEXT_TYPES
-        fields.append(BronzeField(snake_case(source_name), source_name, text, secrets))
+        only = below[0] if len(below) == 1 and len(below[0].path) == 1 else None
+        fields.append(
+            BronzeField(
+                name,
+                source_name,
+                text=only is not None and only.type in TEXT_TYPES,
+                dropped=secrets,
+                required=any(not leaf.nullable for leaf in below),
+                blank=only is not None and only.type == "string",
+            )
+        )
     return tuple(fields)
+
+
+def secret_paths(source: Source) -> tuple[tuple[str, ...], ...]:
+    """Where a record holds what bronze must not keep."""
+    return tuple(leaf.path for leaf in source.record.columns if leaf.classification is Classification.SECRET)
 
 
 def bronze_contract(source: Source) -> Contract:
     """Bronze promises where a row came from, and nothing about what it says."""
     fields = bronze_fields(source)
-    known = {leaf.path[0]: leaf.description for leaf in source.record.columns if len(leaf.path) == 1}
+    known: dict[str | None, str] = {
+        leaf.path[0]: leaf.description for leaf in source.record.columns if len(leaf.path) == 1
+    }
     return Contract(
         table=f"bronze.{source.name}",
         description=f"{source.file.description} One row per record as it arrived; append-only.",
         columns=(
             *(Column(f.name, "string", description=known.get(f.source_name, "")) for f in fields),
+            Column(UNEXPECTED, "string", description="Members of the record that the schema does not have, as JSON."),
             *_ORIGIN,
             Column("_ingested_at", "timestamp", nullable=False, description="When bronze took the row."),
             Column(ARRIVAL_DATE, "date", nullable=False, description="Date of the landing object."),
@@ -128,7 +150,8 @@ def quarantine_contract(source: Source, table: SilverTable) -> Contract:
 
 def _exploded(source: Source, table: SilverTable) -> SchemaColumns:
     """Columns of a table with one row per array element: what it keeps of the record, its number, its own fields."""
-    array = next((p for p in source.record_schema["properties"] if snake_case(p) == table.explode), None)
+    names = bronze_names(source.record_schema["properties"])
+    array = next((source_name for source_name, name in names.items() if name == table.explode), None)
     if array is None or "items" not in source.record_schema["properties"][array]:
         raise ContractError(f"{table.table}: `explode` names {table.explode!r}, which is no array with `items`")
     known = {column.name for column in source.record.columns}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from platform_assets.contracts.json_schema import SchemaColumns, read_json_schema
 from platform_assets.contracts.model import Classification
@@ -30,10 +31,58 @@ class Pattern(StrEnum):
     EVENT_STREAMING = "event_streaming"  # messages of a Pub/Sub subscription
 
 
+class Format(StrEnum):
+    """What a source's objects are (S1-44). What the platform itself lands is always JSON lines."""
+
+    JSON = "json"  # a document: a record, an array of records, or JSON lines
+    JSONL = "jsonl"
+    CSV = "csv"
+    PARQUET = "parquet"
+    AVRO = "avro"
+
+
+class Compression(StrEnum):
+    """How objects are compressed. For the reader of the source file: the first bytes of an object tell."""
+
+    GZIP = "gzip"
+    NONE = "none"
+
+
+class CsvOptions(_Strict):
+    """How a source writes CSV; what is not said is found out for each object."""
+
+    delimiter: str | None = Field(
+        default=None, pattern=r"^[\x01-\x09\x0b\x0c\x0e-\x7f]$", description="One ASCII character."
+    )
+    quote: str = Field(default='"', pattern=r"^[!-~]$", description="One ASCII character.")
+    encoding: str = Field(default="utf-8", description="Name of the encoding, such as latin-1 or utf-16.")
+    header: bool = Field(default=True, description="Whether the first row names the columns; if not, the schema does.")
+
+    @field_validator("encoding")
+    @classmethod
+    def _known(cls, encoding: str) -> str:
+        try:
+            "".encode(encoding)  # refuses codecs that are no encodings of text
+        except LookupError as error:
+            raise ValueError(
+                f"{encoding!r} is no known encoding; expected one such as utf-8, latin-1, cp1252"
+            ) from error
+        return codecs.lookup(encoding).name
+
+    @model_validator(mode="after")
+    def _distinct(self) -> CsvOptions:
+        if self.delimiter == self.quote:
+            raise ValueError("csv.delimiter and csv.quote are the same character")
+        return self
+
+
 class Ingestion(_Strict):
     """Where the data comes from and how often it is fetched."""
 
     pattern: Pattern
+    format: Format = Format.JSONL
+    compression: Compression | None = None
+    csv: CsvOptions = CsvOptions()
     path: str | None = Field(default=None, description="Path below the base URL of a polled API.")
     topic: str | None = None
     subscription: str | None = None
