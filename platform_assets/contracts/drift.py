@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
-from platform_assets.contracts.json_schema import snake_case
 from platform_assets.contracts.model import Column, Contract, Rule
+from platform_assets.contracts.naming import snake_case
 from platform_assets.contracts.rule_changes import shown
 from platform_assets.contracts.rules import REFERENCES
 

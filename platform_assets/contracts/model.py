@@ -37,6 +37,7 @@ class Column:
         name: column name in the table, snake_case.
         type: logical type: one of LOGICAL_TYPES or `decimal(precision,scale)`; object and array are kept as JSON text.
         path: where the value stands in the source record, outermost name first; empty for derived columns.
+        bronze: the bronze column with the outermost value of the path, unless it is that name in snake_case.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Column:
     description: str = ""
     path: tuple[str, ...] = ()
     classification: Classification = Classification.PUBLIC
+    bronze: str = ""
 
     def __post_init__(self) -> None:
         if self.type not in LOGICAL_TYPES and not _DECIMAL.fullmatch(self.type):

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from platform_assets.contracts.json_schema import snake_case
 from platform_assets.contracts.model import Classification, Column, Contract, Rule, Severity
+from platform_assets.contracts.naming import snake_case
 from platform_assets.contracts.rules import REFERENCES, TABLE_RULES, literal, predicate, quote
 from platform_assets.contracts.windows import resolved
 from platform_assets.lakehouse.tokens import create_tokens
-from platform_assets.lakehouse.values import EACH_ELEMENT, container, raw_value, typed_value
+from platform_assets.lakehouse.values import EACH_ELEMENT, bronze_column, container, raw_value, typed_value
 from platform_assets.sources.contracts import BROKEN_RULES, ELEMENT, LINE_NUMBER
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class _Statement:
                 f"FROM (SELECT *, {elements} AS {_ELEMENTS} FROM {bronze})"
             )
         values = [f"{raw_value(column)} AS {_raw_name(column)}" for column in self._arriving()]
-        nested = [f"{container(path)} AS {_container_name(path)}" for path in self._containers()]
+        nested = [f"{container(path, top)} AS {_container_name(path)}" for path, top in self._containers().items()]
         number = [f"{_ELEMENT_NUMBER} AS {LINE_NUMBER}"] if self.explode else []
         kind = [f"json_type({array}) AS {_ARRAY_TYPE}"] if self.explode else []
         return f"SELECT {', '.join([*values, *nested, *number, *kind, *_ORIGIN])} FROM ({rows})"
@@ -163,8 +163,9 @@ class _Statement:
             kind = f"json_type({_container_name((ELEMENT,))})"
             yield "element.type", f"{_ARRAY_TYPE} = 'ARRAY' AND {kind} IS DISTINCT FROM 'OBJECT'"
         for path in self._containers():
-            name = "_".join(snake_case(part) for part in path if part != ELEMENT)
-            if name:
+            steps = [part for part in path if part != ELEMENT]
+            if steps:
+                name = "_".join(map(snake_case, steps)) or ".".join(steps)
                 yield f"{name}.type", f"json_type({_container_name(path)}) NOT IN ('OBJECT', 'NULL')"
         for column in self._arriving():
             raw, typed = _raw_name(column), quote(column.name)
@@ -190,10 +191,14 @@ class _Statement:
     def _arriving(self) -> Sequence[Column]:
         return [column for column in self.contract.columns if column.path]
 
-    def _containers(self) -> list[tuple[str, ...]]:
-        """Objects that hold columns: a text where an object is promised must not pass as an object without values."""
-        paths = {c.path[:length] for c in self._arriving() for length in range(1, len(c.path))} - {(ELEMENT,)}
-        return sorted(paths) + ([(ELEMENT,)] if self.explode else [])
+    def _containers(self) -> dict[tuple[str, ...], str]:
+        """Objects that hold columns, with the bronze column that each is in.
+
+        A text where an object is promised must not pass as an object without values.
+        """
+        columns = {c.path[:length]: c for c in self._arriving() for length in range(1, len(c.path))}
+        found = {path: bronze_column(columns[path]) for path in sorted(columns) if path != (ELEMENT,)}
+        return found | ({(ELEMENT,): EACH_ELEMENT} if self.explode else {})
 
 
 def _row_rules(contract: Contract, severity: Severity) -> list[Rule]:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from platform_assets.contracts.json_schema import SchemaColumns, read_json_schema, snake_case
+from platform_assets.contracts.json_schema import SchemaColumns, read_json_schema
 from platform_assets.contracts.model import Classification, Column, Contract, ContractError, Rule
+from platform_assets.contracts.naming import snake_case
 
 
 def read(properties: dict[str, Any], *required: str, **classification: str) -> SchemaColumns:

@@ -510,7 +510,7 @@ CHECK = "{field: amount, check: positive}"
         ("{field: amount, check: range, min: one}", "number"),
         ("{field: email, check: positive}", "email"),
         ("{field: amount, check: positive, severity: loud}", "severity"),
-        ("{check: compare, field: amount, operator: "~", other: amount}", "operator"),
+        ("{check: compare, field: amount, operator: about, other: amount}", "operator"),
         ('{check: sql, name: x, expression: "amount >"}', "expression"),
         ('{check: sql, name: x, expression: "amont > 1"}', "amont"),
         ('{field: return_id, check: pattern, pattern: "["}', "pattern"),
