@@ -106,8 +106,11 @@ class JsonLines:
 
     def _columns(self, path: Path) -> str:
         values = [f"{quote(name)}::VARCHAR" for name in self.shape.names]
+        # DuckDB skips unknown members in silence again as soon as one of the columns is not asked for.
+        used = " OR ".join(f"strlen({quote(name)}::VARCHAR) < 0" for name in self.shape.dropped)
+        nothing = f"CASE WHEN {used} THEN '' END" if used else "NULL::VARCHAR"
         return (
-            f"SELECT {self.shape.columns(values, 'NULL::VARCHAR')} FROM ("
+            f"SELECT {self.shape.columns(values, nothing)} FROM ("
             f"SELECT *, row_number() OVER () - {_HEAD_LINES} AS {NUMBER} "
             f"FROM read_json({literal(str(path))}, records = 'true', sample_size = {_HEAD_LINES}, {_LINES})) "
             f"WHERE {NUMBER} > 0"
