@@ -31,6 +31,7 @@ _ENVELOPE = ("data", "data_base64")  # the members of a landed message that hold
 _STAGED = "_staged_records"
 _FETCHED = 1000
 _HEAD_LINES = 2
+_BLANK = b"\n"  # is no record; without it DuckDB reads nothing of an object of one byte
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class JsonLines:
 
     def read(self, unpacked: Unpacked, insert: Insert) -> tuple[int, Refusals]:
         """Rows inserted, and what could not be read."""
-        return self._read(unpacked, insert, directly=bool(self.head))
+        return self._read(unpacked, insert, directly=self.head != _BLANK)
 
     def reread(self, unpacked: Unpacked, insert: Insert) -> tuple[int, Refusals]:
         """Like `read`, looking at each record as a whole: DuckDB takes `null` for a record without any member."""
@@ -91,7 +92,7 @@ class JsonLines:
         With declared columns it would skip them in silence, and to look for them costs half as much as reading.
         """
         if self.envelope or self.shape.whole or self.shape.ambiguous:
-            return b""
+            return _BLANK
         text = {field.source_name: "" for field in self.shape.fields if field.text}
         lines = [
             {name: text.get(name, value) for name in (*self.shape.names, *self.shape.dropped)} for value in (1, "x")
@@ -105,8 +106,11 @@ class JsonLines:
 
     def _columns(self, path: Path) -> str:
         values = [f"{quote(name)}::VARCHAR" for name in self.shape.names]
+        # DuckDB skips unknown members in silence again as soon as one of the columns is not asked for.
+        used = " OR ".join(f"strlen({quote(name)}::VARCHAR) < 0" for name in self.shape.dropped)
+        nothing = f"CASE WHEN {used} THEN '' END" if used else "NULL::VARCHAR"
         return (
-            f"SELECT {self.shape.columns(values, 'NULL::VARCHAR')} FROM ("
+            f"SELECT {self.shape.columns(values, nothing)} FROM ("
             f"SELECT *, row_number() OVER () - {_HEAD_LINES} AS {NUMBER} "
             f"FROM read_json({literal(str(path))}, records = 'true', sample_size = {_HEAD_LINES}, {_LINES})) "
             f"WHERE {NUMBER} > 0"
@@ -120,7 +124,7 @@ class JsonLines:
         return insert(self._staged_rows()), refusals
 
     def _records(self, path: Path) -> str:
-        skipped = _HEAD_LINES if self.head else 0
+        skipped = 0 if self.head == _BLANK else _HEAD_LINES
         return (
             f"SELECT * FROM (SELECT row_number() OVER () - {skipped} AS {NUMBER}, json::VARCHAR AS data, "
             f"NULL::VARCHAR AS data_base64 FROM read_json_objects({literal(str(path))}, {_LINES})) "

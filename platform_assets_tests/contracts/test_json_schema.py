@@ -160,10 +160,9 @@ def test_names_become_snake_case(name: str, snake: str) -> None:
 # The contract itself
 
 
-def test_two_fields_of_one_name_are_refused() -> None:
-    found = read({"userId": {"type": "string"}, "user_id": {"type": "string"}})
+def test_two_columns_of_one_name_are_refused() -> None:
     with pytest.raises(ContractError, match=r"silver\.t: column user_id is declared twice"):
-        Contract("silver.t", found.columns)
+        Contract("silver.t", (Column("user_id", "string"), Column("user_id", "integer")))
 
 
 @pytest.mark.parametrize(

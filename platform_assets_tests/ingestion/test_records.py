@@ -7,9 +7,6 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Sequence
-from datetime import UTC, date, datetime
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,58 +17,12 @@ from hypothesis import strategies as st
 
 from platform_assets.ingestion import refusals as refusing
 from platform_assets.ingestion import unpack as unpacking
-from platform_assets.ingestion.landing import LandingObject
-from platform_assets.ingestion.records import RecordSet, read_objects
 from platform_assets.sources.contracts import BronzeField
+from platform_assets_tests.ingestion.reading import LANDED, Reading
 
-LANDED = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
-FIELDS = (BronzeField("id", "id", text=False), BronzeField("note", "Note", text=True))
-GENERATION = count(1)
 GOOD = [b'{"id":%d,"Note":"n%d"}' % (number, number) for number in range(1, 6)]
 
 Row = tuple[Any, ...]
-
-
-class Reading:
-    """What was read, from contents given as bytes."""
-
-    def __init__(
-        self,
-        folder: Path,
-        *contents: bytes,
-        fields: Sequence[BronzeField] = FIELDS,
-        envelope: bool = False,
-        name: str = "a.jsonl",
-        connection: duckdb.DuckDBPyConnection | None = None,
-    ) -> None:
-        self.arrivals, paths = [], []
-        for content in contents:
-            generation = next(GENERATION)
-            landing_name = f"source=s/date=2026-01-02/{name}"
-            size = len(content)
-            self.arrivals.append(LandingObject("s", date(2026, 1, 2), landing_name, generation, size, LANDED, "b"))
-            paths.append(folder / f"{generation}-{name}")
-            paths[-1].write_bytes(content)
-        self.connection = connection or duckdb.connect()
-        objects = list(zip(self.arrivals, paths, strict=True))
-        self.set: RecordSet = read_objects(self.connection, objects, fields, envelope=envelope)
-        assert sorted(folder.iterdir()) == sorted(paths), "files that reading made are left"
-        for path in paths:
-            path.unlink()
-
-    def rows(self, columns: str = "id, note, _row_number") -> list[Row]:
-        """The table's rows."""
-        return self.connection.execute(f"SELECT {columns} FROM records ORDER BY ALL").fetchall()
-
-    @property
-    def numbers(self) -> list[int]:
-        """The rows' numbers."""
-        return [row[0] for row in self.connection.execute("SELECT _row_number FROM records ORDER BY 1").fetchall()]
-
-    @property
-    def letters(self) -> list[tuple[int | None, str]]:
-        """Where and why, of each dead letter."""
-        return [(letter.row_number, letter.reason) for letter in self.set.dead_letters]
 
 
 def test_text_is_stored_as_text_and_anything_else_as_its_json(tmp_path: Path) -> None:
