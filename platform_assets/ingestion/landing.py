@@ -150,6 +150,11 @@ class Landing:
                 found.append(arrival)
         return found
 
+    def find(self, source: str, arrival_date: date, file_name: str) -> LandingObject | None:
+        """The object of that name, as it is now, or None."""
+        blob = self._bucket.get_blob(f"source={source}/date={arrival_date.isoformat()}/{file_name}")
+        return None if blob is None else self._arrival(blob, source, arrival_date)
+
     def odd_names(self, source: str) -> list[str]:
         """Names under the source's prefix that are not `source=<source>/date=<YYYY-MM-DD>/<name>`: never ingested.
 
@@ -193,6 +198,19 @@ class Landing:
             self._overwrite(name, "".join(f"{_letter_line(letter)}\n" for letter in group).encode())
             uris.append(f"gs://{self.bucket_name}/{name}")
         return uris
+
+    def dead_letter_counts(self) -> dict[tuple[str, date], tuple[int, int]]:
+        """For every source and arrival date with dead letters: how many objects of them there are, and letters."""
+        counts: dict[tuple[str, date], tuple[int, int]] = {}
+        for blob in self._list(DEAD_LETTER_PREFIX):
+            match = _DATED.fullmatch(blob.name.removeprefix(DEAD_LETTER_PREFIX))
+            arrival_date = _as_date(match["date"]) if match else None
+            if match is None or arrival_date is None:
+                continue
+            objects, letters = counts.get((match["source"], arrival_date), (0, 0))
+            with blob.open("rb") as lines:
+                counts[match["source"], arrival_date] = (objects + 1, letters + sum(1 for _ in lines))
+        return counts
 
     @cached_property
     def _client(self) -> Client:
