@@ -199,17 +199,17 @@ class Landing:
             uris.append(f"gs://{self.bucket_name}/{name}")
         return uris
 
-    def dead_letter_counts(self) -> dict[tuple[str, date], tuple[int, int]]:
-        """For every source and arrival date with dead letters: how many objects of them there are, and letters."""
+    def dead_letter_counts(self, parallel: int = 8) -> dict[tuple[str, date], tuple[int, int]]:
+        """For every source and arrival date with dead letters: how many objects have some, and how many in all."""
         counts: dict[tuple[str, date], tuple[int, int]] = {}
-        for blob in self._list(DEAD_LETTER_PREFIX):
-            match = _DATED.fullmatch(blob.name.removeprefix(DEAD_LETTER_PREFIX))
-            arrival_date = _as_date(match["date"]) if match else None
-            if match is None or arrival_date is None:
-                continue
-            objects, letters = counts.get((match["source"], arrival_date), (0, 0))
-            with blob.open("rb") as lines:
-                counts[match["source"], arrival_date] = (objects + 1, letters + sum(1 for _ in lines))
+        blobs = list(self._list(DEAD_LETTER_PREFIX))
+        with ThreadPoolExecutor(max_workers=parallel, thread_name_prefix="letters") as pool:
+            for blob, letters in zip(blobs, pool.map(_lines_of, blobs), strict=True):
+                match = _DATED.fullmatch(blob.name.removeprefix(DEAD_LETTER_PREFIX))
+                arrival_date = _as_date(match["date"]) if match else None
+                if match and arrival_date:
+                    objects, before = counts.get((match["source"], arrival_date), (0, 0))
+                    counts[match["source"], arrival_date] = (objects + 1, before + letters)
         return counts
 
     @cached_property
@@ -283,6 +283,11 @@ def _as_date(text: str) -> date | None:
         return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 - a calendar date has no zone
     except ValueError:
         return None
+
+
+def _lines_of(blob: Blob) -> int:
+    with blob.open("rb") as lines:
+        return sum(1 for _ in lines)
 
 
 def _is_folder(blob: Blob) -> bool:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 Step = str | int
-_STEP = re.compile(r"(?:^|\.)(?P<name>[^.\[\]]+)|\[(?P<index>\d+)\]")
+_STEP = re.compile(r"(?:^|(?<=.)\.)(?P<name>[^.\[\]]+)|\[(?P<index>\d+)\]")
 # JSON's numbers as Python floats would come out otherwise than they went in: `9.50`, or more digits than a float has.
 _EXACT = f"number {uuid.uuid4().hex} "
 _WRITTEN = re.compile(rf'"{_EXACT}([^"]+)"')
