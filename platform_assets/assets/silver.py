@@ -61,6 +61,7 @@ def silver_asset(source: "Source", table: "SilverTable", sources: "Sequence[Sour
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         from platform_assets.lakehouse.audit import ContractBroken
         from platform_assets.lakehouse.catalog import Lakehouse
+        from platform_assets.lakehouse.decisions import decided_rows
         from platform_assets.lakehouse.silver import PublishBlocked, rebuild
 
         lakehouse = Lakehouse(load_settings())
@@ -72,7 +73,8 @@ def silver_asset(source: "Source", table: "SilverTable", sources: "Sequence[Sour
                 passed=False, asset_key=silver.key, check_name=CONTRACT_CHECK, description=str(error)
             )
             raise dg.Failure(str(error), allow_retries=False) from error
-        yield from _results(contract, broken, rebuilt)
+        decided = decided_rows(lakehouse, table.table, partition=partition)
+        yield from _results(contract, broken, rebuilt, decided)
         reopen(context.instance, lakehouse, table, sources)
 
     return conform
@@ -131,15 +133,15 @@ def _check_specs(
         check_spec(
             silver,
             QUARANTINE_CHECK,
-            f"No row broke the contract. Above {limit.max_ratio:.0%} (from {limit.minimum_rows} rows on) nothing is "
-            "published.",
+            f"No row that broke the contract is open. Above {limit.max_ratio:.0%} (from {limit.minimum_rows} rows on) "
+            "nothing is published.",
             blocking=False,
         ),
     ]
 
 
 def _results(
-    contract: "Contract", broken: "Contract", rebuilt: "Rebuilt"
+    contract: "Contract", broken: "Contract", rebuilt: "Rebuilt", decided: int
 ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
     accounting, silver, quarantine = rebuilt.accounting, asset_key(contract.table), asset_key(broken.table)
     counts = {
@@ -164,12 +166,14 @@ def _results(
         passed=accounting.balanced, asset_key=silver, check_name=ROW_ACCOUNTING_CHECK, metadata=counts
     )
     yield dg.AssetCheckResult(
-        passed=accounting.rows_quarantined == 0,
+        passed=accounting.rows_quarantined == decided,
         asset_key=silver,
         check_name=QUARANTINE_CHECK,
         severity=dg.AssetCheckSeverity.WARN,
         metadata={
             "rows_quarantined": accounting.rows_quarantined,
+            "rows_open": accounting.rows_quarantined - decided,
+            "rows_decided": decided,
             "quarantine_ratio": accounting.quarantine_ratio,
             "broken_rules": rebuilt.broken_rules,
         },

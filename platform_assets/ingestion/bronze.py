@@ -116,7 +116,7 @@ def _ingest_once(
             return Ingested(landed, 0, 0, None)
         records = _read(settings, landing, connection, source, plan.objects)
         landing.put_dead_letters(records.dead_letters)
-        rows = _bronze_rows(connection, settings, source, arrival_date)
+        rows = bronze_rows(connection, settings, source, arrival_date)
         touched = _touched(connection, plan, rows, arrival_date)
         properties = {
             "platform.run-id": run_id,
@@ -180,7 +180,7 @@ def _read(
         )
 
 
-def _bronze_rows(connection: duckdb.DuckDBPyConnection, settings: Settings, source: Source, arrival_date: date) -> str:
+def bronze_rows(connection: duckdb.DuckDBPyConnection, settings: Settings, source: Source, arrival_date: date) -> str:
     """Makes the temporary table `bronze_rows`: records with the columns that bronze adds."""
     fields = ", ".join([*(quote(field.name) for field in bronze_fields(source)), UNEXPECTED])
     connection.execute(

@@ -111,7 +111,7 @@ def conformed(
                 key=lakehouse.settings.require_pii_key(),
                 partition=partition,
                 explode=table.explode,
-                references=_references(lakehouse, contract),
+                references=known_values(lakehouse, contract),
             ),
         )
 
@@ -125,7 +125,7 @@ def reopened_partitions(lakehouse: Lakehouse, source: Source, table: SilverTable
     broken = relation(lakehouse, f"quarantine.{table.table}")
     if broken is None or contract.partition_column is None:
         return []
-    references = _references(lakehouse, contract)
+    references = known_values(lakehouse, contract)
     days: set[date] = set()
     with lakehouse.connect() as connection:
         for rule in contract.rules:
@@ -140,7 +140,7 @@ def reopened_partitions(lakehouse: Lakehouse, source: Source, table: SilverTable
     return sorted(days)
 
 
-def _references(lakehouse: Lakehouse, contract: Contract) -> dict[str, str]:
+def known_values(lakehouse: Lakehouse, contract: Contract) -> dict[str, str]:
     """For every `layer.table.column` that the contract refers to, SQL after FROM over its values."""
     found = {}
     for rule in contract.rules:
