@@ -41,6 +41,7 @@ class Settings(BaseSettings):
         description="What the local FakeStore API serves; a sample by default.",
     )
     sources: Path = Field(default=CHECKOUT / "platform_assets" / "sources", description="The folders of the sources.")
+    dagit_url: str | None = Field(default=None, description="Where Dagster's webserver answers.")
     partitions_start: date = Field(default=date(2020, 1, 1), description="First daily partition of every table.")
     pii_key: SecretStr | None = Field(default=None, description="Key of the HMAC-SHA256 tokens, 32 characters or more.")
     pii_key_file: Path | None = Field(default=None, description="File that holds the key, when it is mounted.")

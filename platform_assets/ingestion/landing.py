@@ -102,15 +102,6 @@ class Landing:
         """Name of the bucket."""
         return self._settings.landing_bucket
 
-    def ensure_bucket(self) -> None:
-        """Create the bucket unless it exists."""
-        from google.api_core.exceptions import Conflict
-
-        try:
-            self._client.create_bucket(self.bucket_name)
-        except Conflict:
-            return
-
     def put(self, source: str, arrival_date: date, file_name: str, content: bytes) -> LandingObject:
         """Land an object. It is durable when this returns; one that exists is returned as it is, never replaced."""
         from google.api_core.exceptions import NotFound, PreconditionFailed

@@ -45,12 +45,14 @@ class Rebuilt:
 
     Attributes:
         broken_rules: how many rows broke which combination of rules.
+        warnings: for every rule of severity `warn`, how many published rows break it, also 0.
     """
 
     silver: Publication
     quarantine: Publication
     accounting: Accounting
     broken_rules: dict[str, int]
+    warnings: dict[str, int]
 
 
 def rebuild(
@@ -74,14 +76,20 @@ def rebuild(
         properties = _properties(accounting, partition, run_id)
         # Silver first: if its audit fails, quarantine stays as it was too.
         good = publisher.replace(
-            lakehouse, silver.published(), connection, split.accepted, partition=partition, properties=properties
+            lakehouse,
+            split.contract.published(),
+            connection,
+            split.accepted,
+            partition=partition,
+            properties=properties,
         )
         broken = publisher.replace(
             lakehouse, quarantine, connection, split.quarantined, partition=partition, properties=properties
         )
         if (good.rows, broken.rows) != (accounting.rows_out, accounting.rows_quarantined) or not accounting.balanced:
             raise LakehouseError(f"{silver.table}: published {good.rows} and {broken.rows} rows, counted {accounting}")
-        return Rebuilt(good, broken, accounting, _counts(connection))
+        warnings = {finding.rule: finding.rows for finding in good.warnings} | dict(split.warnings)
+        return Rebuilt(good, broken, accounting, _counts(connection), warnings)
 
 
 @contextmanager

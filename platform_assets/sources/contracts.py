@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from platform_assets.contracts.checks import read_checks
 from platform_assets.contracts.json_schema import SchemaColumns, read_json_schema, snake_case
-from platform_assets.contracts.model import Classification, Column, Contract, ContractError, Rule
+from platform_assets.contracts.model import Classification, Column, Contract, ContractError, ExpertSchema, Rule
 from platform_assets.contracts.rules import REFERENCES
+from platform_assets.sources.model import SilverTable, Source, Validation
 
 if TYPE_CHECKING:
-    from platform_assets.sources.model import SilverTable, Source
+    from collections.abc import Iterator
 
 ARRIVAL_DATE = "_arrival_date"
 EVENT_DATE = "_event_date"
@@ -49,16 +51,26 @@ def bronze_fields(source: Source) -> tuple[BronzeField, ...]:
     """The top-level fields that bronze keeps: all but secrets."""
     if source.record_schema is None:
         return (BronzeField(WHOLE_RECORD, None, text=False),)
+    fields: dict[str | None, BronzeField] = {}
+    for version in (source, *(source.at(table) for table in source.file.silver if table.json_schema)):
+        for field in _fields(version):
+            if fields.setdefault(field.source_name, field).text != field.text:
+                raise ContractError(
+                    f"`{field.source_name}` is text in one version of the schema and not in another, and bronze keeps "
+                    "one form of it; give the new one a name of its own"
+                )
+    return tuple(fields.values())
+
+
+def _fields(source: Source) -> Iterator[BronzeField]:
     leaves = source.record.columns
-    fields = []
-    for source_name in source.record_schema["properties"]:
+    for source_name in (source.record_schema or {})["properties"]:
         below = [leaf for leaf in leaves if leaf.path[0] == source_name]
         secrets = tuple(leaf.path[1:] for leaf in below if leaf.classification is Classification.SECRET)
         if () in secrets or len(secrets) == len(below):
             continue
         text = len(below) == 1 and len(below[0].path) == 1 and below[0].type in TEXT_TYPES
-        fields.append(BronzeField(snake_case(source_name), source_name, text, secrets))
-    return tuple(fields)
+        yield BronzeField(snake_case(source_name), source_name, text, secrets)
 
 
 def bronze_contract(source: Source) -> Contract:
@@ -84,12 +96,16 @@ def bronze_contract(source: Source) -> Contract:
 
 def silver_contract(source: Source, table: SilverTable) -> Contract:
     """What a row of the table promises before its PII is tokenised; `published()` is what readers see."""
+    source = source.at(table)
     record = _exploded(source, table) if table.explode else source.record
     columns = tuple(column for column in record.columns if column.classification is not Classification.SECRET)
     kept = {column.name for column in columns}
     if table.partition_column:
         day = Column(
-            table.partition_column, "date", nullable=False, description=f"Date (UTC) of {source.file.event_time}."
+            table.partition_column,
+            "date",
+            nullable=False,
+            description=f"Date (UTC) of {source.file.event_time or 'arrival'}.",
         )
         columns = (*columns, day)
     columns = tuple(
@@ -97,7 +113,7 @@ def silver_contract(source: Source, table: SilverTable) -> Contract:
         for column in columns
     )
     references = tuple(Rule(REFERENCES, column, target) for column, target in table.references.items())
-    return Contract(
+    contract = Contract(
         table=f"silver.{table.table}",
         description=table.description,
         columns=(*columns, LANDED_AT),
@@ -106,8 +122,22 @@ def silver_contract(source: Source, table: SilverTable) -> Contract:
         event_time=source.file.event_time or LANDED_AT.name,
         partition_column=table.partition_column,
         clustering=table.clustering,
-        rules=(*(rule for rule in record.rules if rule.column in kept), *references),
+        rules=(
+            *(rule for rule in record.rules if rule.column in kept),
+            *references,
+            *read_checks(table.rules, columns),
+        ),
+        version=source.schema_version,
+        expert=_expert(source, table),
     )
+    return contract.relaxed() if source.file.json_schema.validation is Validation.LENIENT else contract
+
+
+def _expert(source: Source, table: SilverTable) -> ExpertSchema | None:
+    if table.pandera is None:
+        return None
+    file, _, name = table.pandera.partition(":")
+    return ExpertSchema(source.folder / file, name)
 
 
 def quarantine_contract(source: Source, table: SilverTable) -> Contract:
@@ -128,6 +158,14 @@ def quarantine_contract(source: Source, table: SilverTable) -> Contract:
         event_time=LANDED_AT.name,
         partition_column=table.partition_column,
     )
+
+
+def contracts_of(source: Source) -> list[Contract]:
+    """The contracts of all tables of a source, as readers see them, in the way of a row."""
+    found = [bronze_contract(source)]
+    for table in source.file.silver:
+        found += [silver_contract(source, table).published(), quarantine_contract(source, table)]
+    return found
 
 
 def _exploded(source: Source, table: SilverTable) -> SchemaColumns:
