@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from datetime import date
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from pydantic import Field, SecretStr
@@ -105,4 +105,9 @@ def expanded(text: str) -> str:
 
 def load_settings() -> Settings:
     """The settings as the environment has them now."""
+    return _settings_of(frozenset(os.environ.items()))
+
+
+@lru_cache(maxsize=1)  # the graph asks once for each of its tables, and reading takes a millisecond
+def _settings_of(_: frozenset[tuple[str, str]]) -> Settings:
     return Settings()
