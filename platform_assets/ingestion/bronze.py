@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from platform_assets.contracts.rules import literal, quote
-from platform_assets.ingestion.landing import ArrivalVanished, Landing, LandingObject
+from platform_assets.ingestion.landing import Arrivals, ArrivalVanished, Landing, LandingObject
 from platform_assets.ingestion.records import RecordSet, read_objects
 from platform_assets.lakehouse import publisher
 from platform_assets.lakehouse.publisher import ConcurrentPublish
@@ -71,7 +71,14 @@ class _Plan:
 
 
 def ingest(
-    settings: Settings, lakehouse: Lakehouse, source: Source, arrival_date: date, *, rebuild: bool, run_id: str
+    settings: Settings,
+    lakehouse: Lakehouse,
+    source: Source,
+    arrival_date: date,
+    *,
+    rebuild: bool,
+    run_id: str,
+    landing: Arrivals | None = None,
 ) -> Ingested:
     """Brings bronze up to date with landing for one arrival date.
 
@@ -83,12 +90,13 @@ def ingest(
         rebuild: replace the partition from landing instead of adding what is new. An object that was overwritten since
             it was ingested forces this: its old rows must go.
         run_id: stamped on the snapshot.
+        landing: where the objects are, if not in the landing bucket.
 
     Raises:
         ConcurrentPublish: other runs kept publishing to the same table.
         ArrivalVanished: objects kept changing while they were read.
     """
-    landing = Landing(settings)
+    landing = landing or Landing(settings)
     for attempt in range(_ATTEMPTS):
         try:
             return _ingest_once(settings, lakehouse, landing, source, arrival_date, rebuild=rebuild, run_id=run_id)
@@ -101,7 +109,7 @@ def ingest(
 def _ingest_once(
     settings: Settings,
     lakehouse: Lakehouse,
-    landing: Landing,
+    landing: Arrivals,
     source: Source,
     arrival_date: date,
     *,
@@ -157,7 +165,7 @@ def _plan(
 
 def _read(
     settings: Settings,
-    landing: Landing,
+    landing: Arrivals,
     connection: duckdb.DuckDBPyConnection,
     source: Source,
     objects: Sequence[LandingObject],

@@ -17,7 +17,7 @@ from datetime import UTC, date, datetime
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from google.cloud.storage import Blob, Bucket, Client
@@ -89,6 +89,19 @@ class DeadLetter:
     row_number: int | None
     reason: str
     content: bytes = field(repr=False, default=b"")
+
+
+class Arrivals(Protocol):
+    """Where bronze finds what has landed: the landing bucket, or files that are taken for it in a dry run."""
+
+    def objects(self, source: str, arrival_date: date, /) -> list[LandingObject]:
+        """What has arrived from a source on a date."""
+
+    def download(self, objects: Sequence[LandingObject], directory: Path, /) -> list[Path]:
+        """The objects as files in the directory, in the same order."""
+
+    def put_dead_letters(self, letters: Iterable[DeadLetter], /) -> list[str]:
+        """Keeps what could not be read; returns where."""
 
 
 class Landing:
