@@ -5,14 +5,19 @@ Settings are read when they are used, never at import, so that loading the graph
 
 from __future__ import annotations
 
+import os
+import re
 from datetime import date
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+_VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?::-(?P<default>[^}]*))?\}")
 
 
 class SettingsError(RuntimeError):
@@ -30,12 +35,13 @@ class Settings(BaseSettings):
     operations_uri: str | None = Field(default=None, description="Arrival ledger database; SQLite under home.")
     project: str = Field(default="platform-local", alias="GOOGLE_CLOUD_PROJECT")
     landing_bucket: str = Field(default="ey-data-platform-raw-data", description="Bucket of landing objects (S3-18).")
-    fakestore_url: str = Field(default="https://fakestoreapi.com", alias="FAKESTORE_URL")
     fakestore_data_dir: Path | None = Field(
         default=None,
         alias="FAKESTORE_DATA_DIR",
         description="What the local FakeStore API serves; a sample by default.",
     )
+    sources: Path = Field(default=CHECKOUT / "platform_assets" / "sources", description="The folders of the sources.")
+    dagit_url: str | None = Field(default=None, description="Where Dagster's webserver answers.")
     partitions_start: date = Field(default=date(2020, 1, 1), description="First daily partition of every table.")
     pii_key: SecretStr | None = Field(default=None, description="Key of the HMAC-SHA256 tokens, 32 characters or more.")
     pii_key_file: Path | None = Field(default=None, description="File that holds the key, when it is mounted.")
@@ -81,6 +87,27 @@ class Settings(BaseSettings):
         return key.encode()
 
 
+def expanded(text: str) -> str:
+    """`${NAME}` and `${NAME:-default}` replaced by the environment, as a shell would.
+
+    Raises:
+        SettingsError: a variable without default is not set.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        found = os.environ.get(match["name"], match["default"])
+        if found is None:
+            raise SettingsError(f"{text!r} wants the environment variable {match['name']}, which is not set.")
+        return found
+
+    return _VARIABLE.sub(value, text)
+
+
 def load_settings() -> Settings:
     """The settings as the environment has them now."""
+    return _settings_of(frozenset(os.environ.items()))
+
+
+@lru_cache(maxsize=1)  # the graph asks once for each of its tables, and reading takes a millisecond
+def _settings_of(_: frozenset[tuple[str, str]]) -> Settings:
     return Settings()

@@ -30,7 +30,7 @@ def arrival_key(table: SilverTable) -> dg.AssetKey:
 
 def landing_specs(source: Source) -> list[dg.AssetSpec]:
     """The recorded assets of a source."""
-    freshness = source.file.monitoring.freshness
+    freshness = source.file.freshness
     policy = dg.FreshnessPolicy.time_window(freshness.fail_window, freshness.warn_window)
     landing = dg.AssetSpec(
         landing_key(source),

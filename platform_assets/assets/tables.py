@@ -49,7 +49,7 @@ class TableFacts:
 
 def source_facts(source: Source, unpartitioned_because: str | None = None) -> TableFacts:
     """The facts of a table that the platform makes of a source."""
-    freshness = source.file.monitoring.freshness
+    freshness = source.file.freshness
     return TableFacts(
         domain=source.file.domain,
         owner=source.file.owner,
@@ -101,6 +101,16 @@ def contract_check(spec: dg.AssetSpec) -> dg.AssetCheckSpec:
     """The blocking check that every table has: what is published keeps its contract."""
     return check_spec(
         spec, CONTRACT_CHECK, "The staged rows kept the contract before they were published.", blocking=True
+    )
+
+
+def kept_contract(contract: Contract, rows: int) -> dg.AssetCheckResult:
+    """That what was published kept its contract: how many rows were looked at, and for how many promises."""
+    return dg.AssetCheckResult(
+        passed=True,
+        asset_key=asset_key(contract.table),
+        check_name=CONTRACT_CHECK,
+        metadata={"rows_checked": rows, "rules_checked": contract.promises},
     )
 
 

@@ -15,8 +15,9 @@ import dagster as dg
 
 from platform_assets.assets.landing import landing_key
 from platform_assets.assets.tables import daily_partitions
-from platform_assets.settings import load_settings
-from platform_assets.sources.model import Pattern, Source
+from platform_assets.settings import expanded, load_settings
+from platform_assets.sources.ingestion_settings import Pattern
+from platform_assets.sources.model import Source
 
 if TYPE_CHECKING:
     from platform_assets.ingestion.landing import Landing, LandingObject
@@ -42,8 +43,9 @@ def arrival_sensor(source: Source) -> dg.SensorDefinition:
 
     @dg.sensor(
         name=f"arrivals_{source.name}",
-        target=dg.AssetSelection.assets(["bronze", source.name]),
-        minimum_interval_seconds=source.file.ingestion.arrival_interval_seconds,
+        # Not `target`: that would be a job per source, each of which Dagster makes from the whole graph.
+        asset_selection=dg.AssetSelection.assets(["bronze", source.name]),
+        minimum_interval_seconds=source.file.ingestion.arrival_interval,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"{source.file.display_name}: takes what has arrived into bronze.",
     )
@@ -69,17 +71,24 @@ def poll_sensor(source: Source) -> dg.SensorDefinition:
 
     @dg.sensor(
         name=f"poll_{source.name}",
-        minimum_interval_seconds=source.file.ingestion.poll_interval_seconds,
+        minimum_interval_seconds=source.file.ingestion.poll_interval,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"{source.file.display_name}: polls the API and publishes new events to the topic.",
     )
     def poll() -> dg.SkipReason:
         from platform_assets.ingestion.ledger import Ledger
         from platform_assets.ingestion.pubsub import publish_new_carts
+        from platform_assets.ingestion.rest import fetch_json
 
         settings = load_settings()
-        topic = str(source.file.ingestion.topic)
-        published = publish_new_carts(settings, Ledger(settings), source=source.name, topic=topic)
+        ingestion = source.file.ingestion
+        published = publish_new_carts(
+            settings,
+            Ledger(settings),
+            fetch_json(expanded(str(ingestion.api_endpoint))),
+            source=source.name,
+            topic=str(ingestion.topic),
+        )
         return dg.SkipReason(f"Published {published} new events to {source.file.ingestion.topic}.")
 
     return poll
@@ -87,8 +96,8 @@ def poll_sensor(source: Source) -> dg.SensorDefinition:
 
 def arrival_sensors(sources: Sequence[Source]) -> list[dg.SensorDefinition]:
     """Every sensor of the sources."""
-    polled = [source for source in sources if source.file.ingestion.pattern is Pattern.EVENT_STREAMING]
-    return [*map(arrival_sensor, sources), *map(poll_sensor, (s for s in polled if s.file.ingestion.path))]
+    polled = [s for s in sources if s.file.ingestion.streams and s.file.ingestion.api_endpoint]
+    return [*map(arrival_sensor, sources), *map(poll_sensor, polled)]
 
 
 def _collect(
@@ -96,7 +105,7 @@ def _collect(
 ) -> None:
     """Lets the connector land what it has. Dropped files have landed already."""
     ingestion = source.file.ingestion
-    if ingestion.pattern is Pattern.EVENT_STREAMING:
+    if ingestion.streams:
         from platform_assets.ingestion.pubsub import drain
 
         drained = drain(settings, landing, source.name, str(ingestion.subscription), ledger=ledger)
@@ -106,7 +115,7 @@ def _collect(
 
         today = datetime.now(UTC).date()
         if not ledger.has_arrival(source.name, today):
-            land_snapshot(landing, source.name, f"{settings.fakestore_url}/{ingestion.path}", today)
+            land_snapshot(landing, source.name, expanded(str(ingestion.api_endpoint)), today)
 
 
 def _look(

@@ -15,7 +15,15 @@ from platform_assets.contracts.model import Classification, Column, ContractErro
 from platform_assets.contracts.naming import column_names, snake_case
 
 _FORMAT_TYPES = {"date-time": "timestamp", "date": "date"}
-_FORMAT_RULES = {"email": "email", "uuid": "uuid"}
+_FORMAT_RULES = {
+    "email": "email",
+    "uuid": "uuid",
+    "uri": "uri",
+    "ipv4": "ipv4",
+    "ipv6": "ipv6",
+    "hostname": "hostname",
+    "time": "iso_time",
+}
 _KEYWORD_RULES = {
     "minimum": "minimum",
     "maximum": "maximum",
@@ -25,6 +33,7 @@ _KEYWORD_RULES = {
     "maxLength": "max_length",
     "pattern": "pattern",
     "enum": "one_of",
+    "const": "one_of",
 }
 _NUMBER_KEYWORDS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
 _DECIMAL_PRECISION = 18
@@ -135,7 +144,7 @@ def _rules(column: Column, schema: Mapping[str, Any]) -> Iterator[Rule]:
     for keyword, kind in _KEYWORD_RULES.items():
         if keyword in schema:
             _refuse_misplaced(column, keyword)
-            argument = schema[keyword]
+            argument = [schema[keyword]] if keyword == "const" else schema[keyword]
             if kind == "one_of":
                 argument = tuple(value for value in argument if value is not None)
             yield Rule(kind, column.name, argument)
@@ -149,8 +158,8 @@ def _refuse_misplaced(column: Column, keyword: str) -> None:
     about_text = keyword in {"minLength", "maxLength", "pattern"}
     if (about_text and column.type != "string") or (keyword in _NUMBER_KEYWORDS and not numeric):
         raise ContractError(f"{'.'.join(column.path)}: `{keyword}` says nothing about a {column.type}; leave it out")
-    if keyword == "enum" and not numeric and column.type not in {"string", "boolean"}:
-        raise ContractError(f"{'.'.join(column.path)}: `enum` of a {column.type} is not known; leave it out")
+    if keyword in {"enum", "const"} and not numeric and column.type not in {"string", "boolean"}:
+        raise ContractError(f"{'.'.join(column.path)}: `{keyword}` of a {column.type} is not known; leave it out")
 
 
 def _classify(column: Column, classification: Mapping[str, Classification]) -> Column:

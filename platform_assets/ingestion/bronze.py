@@ -25,9 +25,9 @@ from platform_assets.sources.contracts import (
     UNEXPECTED,
     bronze_contract,
     bronze_fields,
+    declared_names,
     secret_paths,
 )
-from platform_assets.sources.model import Pattern
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,7 +116,7 @@ def _ingest_once(
             return Ingested(landed, 0, 0, None)
         records = _read(settings, landing, connection, source, plan.objects)
         landing.put_dead_letters(records.dead_letters)
-        rows = _bronze_rows(connection, settings, source, arrival_date)
+        rows = bronze_rows(connection, settings, source, arrival_date)
         touched = _touched(connection, plan, rows, arrival_date)
         properties = {
             "platform.run-id": run_id,
@@ -167,7 +167,7 @@ def _read(
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch, prefix=f"{source.name}-") as folder:
         paths = landing.download(objects, Path(folder))
-        envelope = source.file.ingestion.pattern is Pattern.EVENT_STREAMING
+        envelope = source.file.ingestion.streams
         return read_objects(
             connection,
             list(zip(objects, paths, strict=True)),
@@ -176,11 +176,11 @@ def _read(
             file_format=source.file.ingestion.format,
             csv=source.file.ingestion.csv,
             secrets=secret_paths(source),
-            declared=tuple(source.record_schema["properties"]),
+            declared=declared_names(source),
         )
 
 
-def _bronze_rows(connection: duckdb.DuckDBPyConnection, settings: Settings, source: Source, arrival_date: date) -> str:
+def bronze_rows(connection: duckdb.DuckDBPyConnection, settings: Settings, source: Source, arrival_date: date) -> str:
     """Makes the temporary table `bronze_rows`: records with the columns that bronze adds."""
     fields = ", ".join([*(quote(field.name) for field in bronze_fields(source)), UNEXPECTED])
     connection.execute(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from platform_assets.ingestion.json_lines import Insert
     from platform_assets.sources.contracts import BronzeField
-    from platform_assets.sources.model import CsvOptions
+    from platform_assets.sources.ingestion_settings import CsvOptions
 
 MAX_COLUMNS = 10_000
 _UTF_8 = "utf-8"

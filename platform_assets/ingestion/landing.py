@@ -102,15 +102,6 @@ class Landing:
         """Name of the bucket."""
         return self._settings.landing_bucket
 
-    def ensure_bucket(self) -> None:
-        """Create the bucket unless it exists."""
-        from google.api_core.exceptions import Conflict
-
-        try:
-            self._client.create_bucket(self.bucket_name)
-        except Conflict:
-            return
-
     def put(self, source: str, arrival_date: date, file_name: str, content: bytes) -> LandingObject:
         """Land an object. It is durable when this returns; one that exists is returned as it is, never replaced."""
         from google.api_core.exceptions import NotFound, PreconditionFailed
@@ -149,6 +140,11 @@ class Landing:
             if arrival is not None and arrival.name != after:
                 found.append(arrival)
         return found
+
+    def find(self, source: str, arrival_date: date, file_name: str) -> LandingObject | None:
+        """The object of that name, as it is now, or None."""
+        blob = self._bucket.get_blob(f"source={source}/date={arrival_date.isoformat()}/{file_name}")
+        return None if blob is None else self._arrival(blob, source, arrival_date)
 
     def odd_names(self, source: str) -> list[str]:
         """Names under the source's prefix that are not `source=<source>/date=<YYYY-MM-DD>/<name>`: never ingested.
@@ -193,6 +189,19 @@ class Landing:
             self._overwrite(name, "".join(f"{_letter_line(letter)}\n" for letter in group).encode())
             uris.append(f"gs://{self.bucket_name}/{name}")
         return uris
+
+    def dead_letter_counts(self, parallel: int = 8) -> dict[tuple[str, date], tuple[int, int]]:
+        """For every source and arrival date with dead letters: how many objects have some, and how many in all."""
+        counts: dict[tuple[str, date], tuple[int, int]] = {}
+        blobs = list(self._list(DEAD_LETTER_PREFIX))
+        with ThreadPoolExecutor(max_workers=parallel, thread_name_prefix="letters") as pool:
+            for blob, letters in zip(blobs, pool.map(_lines_of, blobs), strict=True):
+                match = _DATED.fullmatch(blob.name.removeprefix(DEAD_LETTER_PREFIX))
+                arrival_date = _as_date(match["date"]) if match else None
+                if match and arrival_date:
+                    objects, before = counts.get((match["source"], arrival_date), (0, 0))
+                    counts[match["source"], arrival_date] = (objects + 1, before + letters)
+        return counts
 
     @cached_property
     def _client(self) -> Client:
@@ -265,6 +274,11 @@ def _as_date(text: str) -> date | None:
         return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 - a calendar date has no zone
     except ValueError:
         return None
+
+
+def _lines_of(blob: Blob) -> int:
+    with blob.open("rb") as lines:
+        return sum(1 for _ in lines)
 
 
 def _is_folder(blob: Blob) -> bool:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +19,6 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from platform_assets.ingestion.ledger import Ledger, Published
-from platform_assets.ingestion.rest import fetch_json
 
 if TYPE_CHECKING:
     from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
@@ -69,21 +68,20 @@ class DrainResult:
 def publish_new_carts(
     settings: Settings,
     ledger: Ledger,
+    carts: Sequence[Record],
     *,
-    source: str = "fakestore_carts",
-    topic: str = "carts-events",
-    fetch: Callable[[], Sequence[Record]] | None = None,
+    source: str,
+    topic: str,
 ) -> int:
-    """Publish the carts of the FakeStore API that have not been published yet (S3-04 to S3-06); returns how many.
+    """Publish those carts of the FakeStore API that have not been published yet (S3-04 to S3-06); returns how many.
 
     Args:
-        settings: the project and, unless `fetch` says otherwise, the address of the API.
+        settings: the project.
         ledger: remembers what has been published, across restarts.
+        carts: all that the API tells.
         source: the source's name in the ledger.
         topic: short name of the topic.
-        fetch: all carts that there are.
     """
-    carts = fetch() if fetch is not None else fetch_json(f"{settings.fakestore_url.rstrip('/')}/carts")
     extracted_at = datetime.now(UTC)
     return publish_new(settings, ledger, source, topic, [cart_created(source, cart, extracted_at) for cart in carts])
 

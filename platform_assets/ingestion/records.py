@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from platform_assets.contracts.rules import literal, quote
 from platform_assets.ingestion.avro_rows import AvroRows
 from platform_assets.ingestion.csv_rows import CsvRows
-from platform_assets.ingestion.drift import Unexpected, absent_fields, unexpected_members
+from platform_assets.lakehouse.drift import Unexpected, absent_fields, unexpected_members
 from platform_assets.ingestion.json_documents import JsonDocuments
 from platform_assets.ingestion.json_lines import Insert, JsonLines
 from platform_assets.ingestion.landing import DeadLetter, LandingObject
@@ -27,7 +27,7 @@ from platform_assets.ingestion.shape import NUMBER, Shape, pointer
 from platform_assets.ingestion.undeclared_secrets import remove_secrets
 from platform_assets.ingestion.unpack import Unpacked
 from platform_assets.sources.contracts import UNEXPECTED, BronzeField
-from platform_assets.sources.model import CsvOptions, Format
+from platform_assets.sources.ingestion_settings import CsvOptions, Format
 
 if TYPE_CHECKING:
     import duckdb

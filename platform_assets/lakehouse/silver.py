@@ -45,12 +45,14 @@ class Rebuilt:
 
     Attributes:
         broken_rules: how many rows broke which combination of rules.
+        warnings: for every rule of severity `warn`, how many published rows break it, also 0.
     """
 
     silver: Publication
     quarantine: Publication
     accounting: Accounting
     broken_rules: dict[str, int]
+    warnings: dict[str, int]
 
 
 def rebuild(
@@ -74,14 +76,20 @@ def rebuild(
         properties = _properties(accounting, partition, run_id)
         # Silver first: if its audit fails, quarantine stays as it was too.
         good = publisher.replace(
-            lakehouse, silver.published(), connection, split.accepted, partition=partition, properties=properties
+            lakehouse,
+            split.contract.published(),
+            connection,
+            split.accepted,
+            partition=partition,
+            properties=properties,
         )
         broken = publisher.replace(
             lakehouse, quarantine, connection, split.quarantined, partition=partition, properties=properties
         )
         if (good.rows, broken.rows) != (accounting.rows_out, accounting.rows_quarantined) or not accounting.balanced:
             raise LakehouseError(f"{silver.table}: published {good.rows} and {broken.rows} rows, counted {accounting}")
-        return Rebuilt(good, broken, accounting, _counts(connection))
+        warnings = {finding.rule: finding.rows for finding in good.warnings} | dict(split.warnings)
+        return Rebuilt(good, broken, accounting, _counts(connection), warnings)
 
 
 @contextmanager
@@ -103,7 +111,7 @@ def conformed(
                 key=lakehouse.settings.require_pii_key(),
                 partition=partition,
                 explode=table.explode,
-                references=_references(lakehouse, contract),
+                references=known_values(lakehouse, contract),
             ),
         )
 
@@ -117,7 +125,7 @@ def reopened_partitions(lakehouse: Lakehouse, source: Source, table: SilverTable
     broken = relation(lakehouse, f"quarantine.{table.table}")
     if broken is None or contract.partition_column is None:
         return []
-    references = _references(lakehouse, contract)
+    references = known_values(lakehouse, contract)
     days: set[date] = set()
     with lakehouse.connect() as connection:
         for rule in contract.rules:
@@ -132,7 +140,7 @@ def reopened_partitions(lakehouse: Lakehouse, source: Source, table: SilverTable
     return sorted(days)
 
 
-def _references(lakehouse: Lakehouse, contract: Contract) -> dict[str, str]:
+def known_values(lakehouse: Lakehouse, contract: Contract) -> dict[str, str]:
     """For every `layer.table.column` that the contract refers to, SQL after FROM over its values."""
     found = {}
     for rule in contract.rules:

@@ -198,11 +198,10 @@ def _drop_sample(settings: Settings, events: int) -> EventBatch:
 def _mend_broker(settings: Settings) -> None:
     """The emulator keeps nothing when it stops: what was published and never landed has to be published again."""
     from platform_assets.ingestion.ledger import Ledger
-    from platform_assets.sources.model import Pattern
     from platform_assets.sources.registry import load_sources
 
     logger = logging.getLogger(__name__)
     for source in load_sources():
-        if source.file.ingestion.pattern is Pattern.EVENT_STREAMING:
+        if source.file.ingestion.streams:
             forgotten = Ledger(settings).forget_unlanded(source.name)
             logger.info("%s: %d published events had not landed and are published again", source.name, forgotten)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from platform_assets.settings import SettingsError
+from platform_assets.settings import SettingsError, expanded
 
 if TYPE_CHECKING:
     from platform_assets.settings import Settings
@@ -24,7 +24,6 @@ _UNREACHABLE = (
 _ADVICE = {
     "landing bucket": f"{_UNREACHABLE}, PLATFORM_LANDING_BUCKET",
     "Pub/Sub": _UNREACHABLE,
-    "FakeStore API": "if this machine should run it: `platform-assets up`; otherwise check FAKESTORE_URL",
     "lakehouse": "check PLATFORM_CATALOG_URI and PLATFORM_WAREHOUSE",
 }
 _LITTLE_SPACE = 2 * 1024**3  # bytes
@@ -55,7 +54,7 @@ def diagnose(settings: Settings) -> list[Finding]:
         ("lakehouse", _lakehouse),
         ("landing bucket", _landing),
         ("Pub/Sub", _pubsub),
-        ("FakeStore API", _fakestore),
+        ("APIs", _apis),
     ]
     findings: list[Finding] = []
     for what, look in looks:
@@ -157,9 +156,21 @@ def _pubsub(settings: Settings) -> Iterator[Finding]:
                 yield Finding(f"subscription {name}", "ok", path)
 
 
-def _fakestore(settings: Settings) -> Iterator[Finding]:
+def _apis(_: Settings) -> Iterator[Finding]:
+    """Whether the address of each polled API can be reached; what it answers is between it and its credential."""
     import httpx
 
-    answer = httpx.get(f"{settings.fakestore_url}/products", timeout=5)
-    state: State = "ok" if answer.is_success else "broken"
-    yield Finding("FakeStore API", state, f"{settings.fakestore_url} answers {answer.status_code}")
+    from platform_assets.sources.registry import load_sources
+
+    for source in load_sources():
+        endpoint = source.file.ingestion.api_endpoint
+        if endpoint is None:
+            continue
+        what, address = f"API of {source.name}", expanded(endpoint)
+        try:
+            answer = httpx.get(address, timeout=5)
+        except httpx.HTTPError as error:
+            yield Finding(what, "broken", f"{address}: {type(error).__name__}", f"check {endpoint}; {_UNREACHABLE}")
+        else:
+            state: State = "broken" if answer.status_code in {404, 410} or answer.is_server_error else "ok"
+            yield Finding(what, state, f"{address} answers {answer.status_code}")

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from platform_assets.contracts.checks import read_checks
 from platform_assets.contracts.json_schema import SchemaColumns, bronze_names, read_json_schema
-from platform_assets.contracts.model import Classification, Column, Contract, ContractError, Rule
+from platform_assets.contracts.model import Classification, Column, Contract, ContractError, ExpertSchema, Rule
 from platform_assets.contracts.rules import REFERENCES
+from platform_assets.sources.model import SilverTable, Source, Validation
 
 if TYPE_CHECKING:
-    from platform_assets.sources.model import SilverTable, Source
+    from collections.abc import Iterator, Mapping
+    from typing import Any
 
 ARRIVAL_DATE = "_arrival_date"
 EVENT_DATE = "_event_date"
@@ -19,6 +22,7 @@ UNEXPECTED = "_unexpected"
 ELEMENT = "[]"  # first step of the path of a column that comes from an array element
 LANDED_AT = Column("_landed_at", "timestamp", nullable=False, description="When the row's object landed.")
 BROKEN_RULES = "_broken_rules"
+WHOLE_RECORD = "record"  # the column of a source without a schema
 _ORIGIN = (
     Column("_landing_uri", "string", nullable=False, description="Object that the row came in."),
     Column("_landing_generation", "integer", nullable=False, description="Generation of that object."),
@@ -51,25 +55,46 @@ class BronzeField:
 
 def bronze_fields(source: Source) -> tuple[BronzeField, ...]:
     """The top-level fields that bronze keeps: all but secrets."""
+    if source.record_schema is None:
+        return (BronzeField(WHOLE_RECORD, None, text=False),)
+    fields: dict[str | None, BronzeField] = {}
+    for version in (source, *(source.at(table) for table in source.file.silver if table.json_schema)):
+        for field in _fields(version):
+            if fields.setdefault(field.source_name, field).text != field.text:
+                raise ContractError(
+                    f"`{field.source_name}` is text in one version of the schema and not in another, and bronze keeps "
+                    "one form of it; give the new one a name of its own"
+                )
+    return tuple(fields.values())
+
+
+def _fields(source: Source) -> Iterator[BronzeField]:
     leaves = source.record.columns
-    fields = []
-    for source_name, name in bronze_names(source.record_schema["properties"]).items():
+    for source_name, name in bronze_names(_properties(source)).items():
         below = [leaf for leaf in leaves if leaf.path[0] == source_name]
         secrets = tuple(leaf.path[1:] for leaf in below if leaf.classification is Classification.SECRET)
         if () in secrets or len(secrets) == len(below):
             continue
         only = below[0] if len(below) == 1 and len(below[0].path) == 1 else None
-        fields.append(
-            BronzeField(
-                name,
-                source_name,
-                text=only is not None and only.type in TEXT_TYPES,
-                dropped=secrets,
-                required=any(not leaf.nullable for leaf in below),
-                blank=only is not None and only.type == "string",
-            )
+        yield BronzeField(
+            name,
+            source_name,
+            text=only is not None and only.type in TEXT_TYPES,
+            dropped=secrets,
+            required=any(not leaf.nullable for leaf in below),
+            blank=only is not None and only.type == "string",
         )
-    return tuple(fields)
+
+
+def declared_names(source: Source) -> tuple[str, ...]:
+    """The members of a record that some version of its schema knows."""
+    known = (source, *(source.at(table) for table in source.file.silver if table.json_schema))
+    return tuple(dict.fromkeys(name for version in known for name in _properties(version)))
+
+
+def _properties(source: Source) -> Mapping[str, Any]:
+    properties: Mapping[str, Any] = (source.record_schema or {}).get("properties", {})
+    return properties
 
 
 def secret_paths(source: Source) -> tuple[tuple[str, ...], ...]:
@@ -80,9 +105,8 @@ def secret_paths(source: Source) -> tuple[tuple[str, ...], ...]:
 def bronze_contract(source: Source) -> Contract:
     """Bronze promises where a row came from, and nothing about what it says."""
     fields = bronze_fields(source)
-    known: dict[str | None, str] = {
-        leaf.path[0]: leaf.description for leaf in source.record.columns if len(leaf.path) == 1
-    }
+    known: dict[str | None, str] = {None: "The whole record as it arrived; the source has no schema yet."}
+    known.update({leaf.path[0]: leaf.description for leaf in source.record.columns if len(leaf.path) == 1})
     return Contract(
         table=f"bronze.{source.name}",
         description=f"{source.file.description} One row per record as it arrived; append-only.",
@@ -102,12 +126,16 @@ def bronze_contract(source: Source) -> Contract:
 
 def silver_contract(source: Source, table: SilverTable) -> Contract:
     """What a row of the table promises before its PII is tokenised; `published()` is what readers see."""
+    source = source.at(table)
     record = _exploded(source, table) if table.explode else source.record
     columns = tuple(column for column in record.columns if column.classification is not Classification.SECRET)
     kept = {column.name for column in columns}
     if table.partition_column:
         day = Column(
-            table.partition_column, "date", nullable=False, description=f"Date (UTC) of {source.file.event_time}."
+            table.partition_column,
+            "date",
+            nullable=False,
+            description=f"Date (UTC) of {source.file.event_time or 'arrival'}.",
         )
         columns = (*columns, day)
     columns = tuple(
@@ -115,7 +143,7 @@ def silver_contract(source: Source, table: SilverTable) -> Contract:
         for column in columns
     )
     references = tuple(Rule(REFERENCES, column, target) for column, target in table.references.items())
-    return Contract(
+    contract = Contract(
         table=f"silver.{table.table}",
         description=table.description,
         columns=(*columns, LANDED_AT),
@@ -124,8 +152,22 @@ def silver_contract(source: Source, table: SilverTable) -> Contract:
         event_time=source.file.event_time or LANDED_AT.name,
         partition_column=table.partition_column,
         clustering=table.clustering,
-        rules=(*(rule for rule in record.rules if rule.column in kept), *references),
+        rules=(
+            *(rule for rule in record.rules if rule.column in kept),
+            *references,
+            *read_checks(table.rules, columns),
+        ),
+        version=source.schema_version,
+        expert=_expert(source, table),
     )
+    return contract.relaxed() if source.file.json_schema.validation is Validation.LENIENT else contract
+
+
+def _expert(source: Source, table: SilverTable) -> ExpertSchema | None:
+    if table.pandera is None:
+        return None
+    file, _, name = table.pandera.partition(":")
+    return ExpertSchema(source.folder / file, name)
 
 
 def quarantine_contract(source: Source, table: SilverTable) -> Contract:
@@ -148,11 +190,19 @@ def quarantine_contract(source: Source, table: SilverTable) -> Contract:
     )
 
 
+def contracts_of(source: Source) -> list[Contract]:
+    """The contracts of all tables of a source, as readers see them, in the way of a row."""
+    found = [bronze_contract(source)]
+    for table in source.file.silver:
+        found += [silver_contract(source, table).published(), quarantine_contract(source, table)]
+    return found
+
+
 def _exploded(source: Source, table: SilverTable) -> SchemaColumns:
     """Columns of a table with one row per array element: what it keeps of the record, its number, its own fields."""
-    names = bronze_names(source.record_schema["properties"])
+    names = bronze_names(_properties(source))
     array = next((source_name for source_name, name in names.items() if name == table.explode), None)
-    if array is None or "items" not in source.record_schema["properties"][array]:
+    if array is None or "items" not in _properties(source)[array]:
         raise ContractError(f"{table.table}: `explode` names {table.explode!r}, which is no array with `items`")
     known = {column.name for column in source.record.columns}
     for name in table.keep:
@@ -162,7 +212,7 @@ def _exploded(source: Source, table: SilverTable) -> SchemaColumns:
     classification = next(column.classification for column in source.record.columns if column.path == (array,))
     if classification is Classification.SECRET:
         raise ContractError(f"{table.table}: `explode` names {table.explode!r}, a secret, which bronze does not hold")
-    element = read_json_schema(source.record_schema["properties"][array]["items"], {})
+    element = read_json_schema(_properties(source)[array]["items"], {})
     number = Column(LINE_NUMBER, "integer", nullable=False, description="Which element of the array, from 1.")
     elements = [replace(c, path=(ELEMENT, *c.path), classification=classification) for c in element.columns]
     return SchemaColumns(

@@ -2,107 +2,65 @@
 
 from __future__ import annotations
 
-import codecs
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from platform_assets.contracts.compatibility import Evolution
 from platform_assets.contracts.json_schema import SchemaColumns, read_json_schema
+from platform_assets.contracts.migration import Migration
 from platform_assets.contracts.model import Classification
+from platform_assets.sources.ingestion_settings import Ingestion
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+
+def _looks_like(pattern: str, expected: str) -> Any:  # noqa: ANN401 - a pydantic validator
+    """A text that matches, or an error that says in words what was expected."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"{text!r} is not {expected}")
+        return text
+
+    return AfterValidator(check)
+
+
+Name = Annotated[
+    str,
+    _looks_like(
+        "[a-z][a-z0-9_]{0,62}", "a name: lower-case letters, digits and underscores, at most 63, a letter first"
+    ),
+]
+Address = Annotated[str, _looks_like(r"[^@\s]+@[^@\s]+", "an e-mail address")]
+Owner = Annotated[str, _looks_like(r"team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+", "an e-mail address or `team:name`")]
+GoldTable = Annotated[str, _looks_like("gold\\.[a-z][a-z0-9_]*", "a gold table, such as `gold.customers`")]
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Pattern(StrEnum):
-    """How a source arrives (S1-39 to S1-43)."""
+class Validation(StrEnum):
+    """What happens to a record that breaks a rule about its values (S1-83). A wrong type is never let through."""
 
-    BATCH_FILE = "batch_file"  # somebody drops objects into the landing bucket
-    REST_SNAPSHOT = "rest_snapshot"  # a REST endpoint tells its whole state once a day
-    EVENT_STREAMING = "event_streaming"  # messages of a Pub/Sub subscription
-
-
-class Format(StrEnum):
-    """What a source's objects are (S1-44). What the platform itself lands is always JSON lines."""
-
-    JSON = "json"  # a document: a record, an array of records, or JSON lines
-    JSONL = "jsonl"
-    CSV = "csv"
-    PARQUET = "parquet"
-    AVRO = "avro"
+    STRICT = "strict"  # it goes to quarantine
+    LENIENT = "lenient"  # it is counted and kept
 
 
-class Compression(StrEnum):
-    """How objects are compressed. For the reader of the source file: the first bytes of an object tell."""
+class SchemaSettings(_Strict):
+    """Which schema describes one record, and how strictly it is taken."""
 
-    GZIP = "gzip"
-    NONE = "none"
-
-
-class CsvOptions(_Strict):
-    """How a source writes CSV; what is not said is found out for each object."""
-
-    delimiter: str | None = Field(
-        default=None, pattern=r"^[\x01-\x09\x0b\x0c\x0e-\x7f]$", description="One ASCII character."
+    file: str | None = Field(
+        default=None, description="Relative to the source's folder; by default the newest `schema.v<n>.json`."
     )
-    quote: str = Field(default='"', pattern=r"^[!-~]$", description="One ASCII character.")
-    encoding: str = Field(default="utf-8", description="Name of the encoding, such as latin-1 or utf-16.")
-    header: bool = Field(default=True, description="Whether the first row names the columns; if not, the schema does.")
-
-    @field_validator("encoding")
-    @classmethod
-    def _known(cls, encoding: str) -> str:
-        try:
-            "".encode(encoding)  # refuses codecs that are no encodings of text
-        except LookupError as error:
-            raise ValueError(
-                f"{encoding!r} is no known encoding; expected one such as utf-8, latin-1, cp1252"
-            ) from error
-        return codecs.lookup(encoding).name
-
-    @model_validator(mode="after")
-    def _distinct(self) -> CsvOptions:
-        if self.delimiter == self.quote:
-            raise ValueError("csv.delimiter and csv.quote are the same character")
-        return self
-
-
-class Ingestion(_Strict):
-    """Where the data comes from and how often it is fetched."""
-
-    pattern: Pattern
-    format: Format = Format.JSONL
-    compression: Compression | None = None
-    csv: CsvOptions = CsvOptions()
-    path: str | None = Field(default=None, description="Path below the base URL of a polled API.")
-    topic: str | None = None
-    subscription: str | None = None
-    poll_interval_seconds: int = Field(default=60, ge=1, description="How often the API behind a topic is polled.")
-    # The daemon looks every 5 s, and would miss every other tick of 5.
-    arrival_interval_seconds: int = Field(default=4, ge=1, description="How often the arrival sensor looks.")
-
-    @model_validator(mode="after")
-    def _complete(self) -> Ingestion:
-        needs = {Pattern.REST_SNAPSHOT: ("path",), Pattern.EVENT_STREAMING: ("topic", "subscription")}
-        for setting in needs.get(self.pattern, ()):
-            if getattr(self, setting) is None:
-                raise ValueError(f"ingestion.pattern {self.pattern} needs ingestion.{setting}")
-        return self
-
-
-class SchemaFile(_Strict):
-    """Which JSON Schema describes one record, relative to the source's folder."""
-
-    file: str = "schema.v1.json"
+    validation: Validation = Validation.STRICT
+    evolution: Evolution = Evolution.BACKWARD_COMPATIBLE
 
 
 class Kind(StrEnum):
@@ -117,22 +75,96 @@ class SilverTable(_Strict):
 
     table: Name
     kind: Kind
-    description: str
-    key: tuple[str, ...] = Field(min_length=1)
-    ordering: tuple[str, ...] = ()
+    description: str = ""
+    key: tuple[str, ...] = Field(default=(), description="Columns that identify a record; the latest one wins.")
+    ordering: tuple[str, ...] = Field(default=(), description="Columns by which a record is later than another.")
     partition_column: Name | None = Field(default=None, description="Date column of an events table.")
     clustering: tuple[str, ...] = Field(default=(), max_length=4)
     explode: str | None = Field(default=None, description="Array column; the table has one row per element.")
     keep: tuple[str, ...] = Field(default=(), description="Columns of the record that each element keeps.")
     references: dict[str, str] = Field(default_factory=dict, description="Column to `silver.table.column`.")
+    json_schema: str | None = Field(
+        default=None, alias="schema", description="A schema of its own: another version of the source's, `<table>_v2`."
+    )
+    pandera: str | None = Field(default=None, description="A Pandera `DataFrameModel` of an expert's: `file.py:Class`.")
+    rules: tuple[dict[str, Any], ...] = Field(default=(), description="Further promises about rows; see the rules.")
 
     @model_validator(mode="after")
     def _consistent(self) -> SilverTable:
         if (self.kind is Kind.EVENTS) != (self.partition_column is not None):
             raise ValueError(f"{self.table}: `partition_column` belongs to kind `events`, and every such table has one")
+        if self.kind is not Kind.EVENTS and not self.key:
+            raise ValueError(f"{self.table}: a table of kind `{self.kind}` needs a `key`")
         if self.explode is None and self.keep:
             raise ValueError(f"{self.table}: `keep` says what an exploded element keeps, but nothing is exploded")
         return self
+
+
+class Deduplication(_Strict):
+    """Which records are the same one (S1-84)."""
+
+    key: tuple[str, ...] = Field(min_length=1)
+    ordering: tuple[str, ...] = ()
+
+
+class DataQuality(_Strict):
+    """Promises about the values (S1-84)."""
+
+    rules: tuple[dict[str, Any], ...]
+
+
+class _Step(_Strict):
+    """A step is called by its name, and holds nothing else."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if len(self.model_fields_set) != 1:
+            names = ", ".join(f"`{name}`" for name in type(self).model_fields)
+            raise ValueError(f"a step is exactly one of {names}")
+        return self
+
+
+class Conforming(_Step):
+    """One step on the way from bronze to silver, by its name."""
+
+    deduplication: Deduplication | None = None
+    data_quality: DataQuality | None = None
+
+
+class Join(_Strict):
+    """Columns of another gold table are added (S1-85)."""
+
+    table: GoldTable
+    on: str
+
+
+class Aggregate(_Strict):
+    """Rows are summed up (S1-85)."""
+
+    group_by: tuple[str, ...] = Field(min_length=1)
+    metrics: tuple[str, ...] = Field(min_length=1, description="`sum(amount) as total_amount`.")
+
+
+class Serving(_Strict):
+    """Who reads the gold table that is made of the source (S1-86)."""
+
+    third_party_api: bool = False
+    reporting: bool = False
+    ml_features: bool = False
+
+
+class GoldStep(_Step):
+    """One step on the way from silver to gold, by its name."""
+
+    join: Join | None = None
+    aggregate: Aggregate | None = None
+
+
+class Processing(_Strict):
+    """The steps of S1-84 and S1-85. `silver` says the same for a source with several or exploded tables."""
+
+    bronze_to_silver: tuple[Conforming, ...] = ()
+    silver_to_gold: tuple[GoldStep, ...] = ()
 
 
 class Quarantine(_Strict):
@@ -148,6 +180,12 @@ class Freshness(_Strict):
     warn_minutes: int | None = Field(default=None, ge=1)
     fail_minutes: int = Field(ge=1)
 
+    @model_validator(mode="after")
+    def _in_order(self) -> Freshness:
+        if self.warn_minutes is not None and self.warn_minutes >= self.fail_minutes:
+            raise ValueError(f"warns after {self.warn_minutes} minutes, but fails after {self.fail_minutes} already")
+        return self
+
     @property
     def fail_window(self) -> timedelta:
         """After which the table fails."""
@@ -159,49 +197,149 @@ class Freshness(_Strict):
         return None if self.warn_minutes is None else timedelta(minutes=self.warn_minutes)
 
 
-class Monitoring(_Strict):
-    """What the source promises its readers."""
+_STREAMED = Freshness(warn_minutes=2, fail_minutes=5)
+_ONCE_A_DAY = Freshness(fail_minutes=24 * 60)
 
-    freshness: Freshness
+
+class Metric(StrEnum):
+    """What can be watched (S1-87, S1-101)."""
+
+    RECORD_COUNT = "record_count"
+    LATENCY_P95 = "latency_p95"
+    ERROR_RATE = "error_rate"
+    DATA_AGE = "data_age"
+    DAILY_COST = "daily_cost"
+
+
+class AlertSeverity(StrEnum):
+    """How loud an alert is (S4-46 to S4-48)."""
+
+    CRITICAL = "critical"
+    WARNING = "warning"
+    INFO = "info"
+
+
+_CONDITION = re.compile(
+    r"(?P<metric>[a-z_0-9]+) *(?P<operator>>=|<=|>|<) *(?P<currency>\$?)(?P<bound>\d+(?:\.\d+)?) *"
+    r"(?P<unit>%|seconds?|minutes?|hours?|days?)?"
+)
+
+
+class Alert(_Strict):
+    """Who is told when (S1-104 to S1-106)."""
+
+    name: str
+    condition: str = Field(description="`error_rate > 5%`, `data_age > 2 hours`, `daily_cost > $500`.")
+    notification: str = Field(description="An e-mail address, or the name of a route such as `pagerduty`.")
+    severity: AlertSeverity = AlertSeverity.WARNING
+
+    @model_validator(mode="after")
+    def _readable(self) -> Alert:
+        match = _CONDITION.fullmatch(self.condition.strip())
+        if match is None:
+            raise ValueError(f"condition {self.condition!r} is not `metric > bound`, such as `data_age > 2 hours`")
+        metrics = [metric.value for metric in Metric]
+        if match["metric"] not in metrics:
+            raise ValueError(f"condition {self.condition!r} is about none of the metrics {', '.join(metrics)}")
+        return self
+
+
+class Monitoring(_Strict):
+    """What the source promises its readers, and who hears when it does not keep it (S1-87)."""
+
+    sla_minutes: int | None = Field(default=None, ge=1, description="The same as `freshness.fail_minutes`.")
+    freshness: Freshness | None = None
+    alert_email: Address | None = None
+    metrics: tuple[Metric, ...] = ()
+
+    @model_validator(mode="after")
+    def _said_once(self) -> Monitoring:
+        if self.sla_minutes is not None and self.freshness is not None:
+            raise ValueError("`sla_minutes` and `freshness` say the same; keep one")
+        return self
+
+
+class Retention(_Strict):
+    """How long rows stay; without a number, for ever (S1-49 to S1-51, decisions.md, 7)."""
+
+    bronze_days: int | None = Field(default=None, ge=1)
+    silver_days: int | None = Field(default=None, ge=1)
 
 
 class SourceFile(_Strict):
     """The whole of `source.yaml`."""
 
     source_id: Name
-    display_name: str
-    description: str
-    owner: str = Field(pattern=r"^(team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+)$", description="E-mail address or `team:name`.")
-    domain: Name
+    display_name: str = ""
+    description: str = ""
+    owner: Owner = Field(default="team:data-platform", description="E-mail address or `team:name`.")
+    domain: Name = "platform"
     ingestion: Ingestion
-    json_schema: SchemaFile = Field(default=SchemaFile(), alias="schema")
+    json_schema: SchemaSettings = Field(default=SchemaSettings(), alias="schema")
     event_time: str | None = Field(default=None, description="Column that dates a record.")
     classification: dict[str, Classification] = Field(default_factory=dict)
-    silver: tuple[SilverTable, ...] = Field(min_length=1)
+    silver: tuple[SilverTable, ...] = ()
+    processing: Processing = Processing()
+    serving: Serving = Serving()
     quarantine: Quarantine = Quarantine()
-    monitoring: Monitoring
+    monitoring: Monitoring = Monitoring()
+    alerts: tuple[Alert, ...] = ()
+    migration: Migration | None = Field(default=None, description="What was prepared for a breaking change (S2-17).")
+    retention: Retention = Retention()
 
     @model_validator(mode="after")
-    def _dated(self) -> SourceFile:
+    def _consistent(self) -> SourceFile:
         if self.event_time is None and any(table.kind is Kind.EVENTS for table in self.silver):
-            raise ValueError("a table of kind `events` needs `event_time`, the column that dates a record")
+            raise ValueError("`silver` has a table of kind `events`, which needs `event_time`: what dates a record")
+        if self.silver and self.processing.bronze_to_silver:
+            raise ValueError("`silver` and `processing.bronze_to_silver` both say what becomes of bronze; keep one")
         return self
+
+    @property
+    def freshness(self) -> Freshness:
+        """The promise of the source's tables: what the file says, or what is usual for its pattern (S3-26)."""
+        if self.monitoring.freshness is not None:
+            return self.monitoring.freshness
+        if self.monitoring.sla_minutes is not None:
+            return Freshness(fail_minutes=self.monitoring.sla_minutes)
+        return _STREAMED if self.ingestion.streams else _ONCE_A_DAY
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A source as the platform uses it: its file, its parsed schema, and where both lie."""
+    """A source as the platform uses it: its file, its parsed schema, and where both lie.
+
+    Attributes:
+        file: what `source.yaml` says, with everything filled in that follows from it.
+        record_schema: JSON Schema of one record; None if there is none: bronze then keeps each record whole (S1-04).
+        folder: where the files lie; several sources lie in one if a database's `tables` are replicated.
+        schema_version: which version of the schema that is.
+        versions: schemas of tables that have one of their own, by their file's name, each with its version.
+        notes: what the file says that has no effect yet, in words.
+    """
 
     file: SourceFile
-    record_schema: Mapping[str, Any]
+    record_schema: Mapping[str, Any] | None
     folder: Path
+    schema_version: int = 1
+    versions: Mapping[str, tuple[int, Mapping[str, Any]]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """The source's identifier, also the name of its landing prefix and bronze table."""
         return self.file.source_id
 
+    def at(self, table: SilverTable) -> Source:
+        """The source as it is in the version of the schema that the table is made by."""
+        if table.json_schema is None:
+            return self
+        version, schema = self.versions[table.json_schema]
+        return replace(self, record_schema=schema, schema_version=version, versions={})
+
     @cached_property
     def record(self) -> SchemaColumns:
-        """Columns and rules of one record as it arrives."""
+        """Columns and rules of one record as it arrives; none without a schema."""
+        if self.record_schema is None:
+            return SchemaColumns((), ())
         return read_json_schema(self.record_schema, self.file.classification)

@@ -99,7 +99,7 @@ def test_every_source_has_its_own_sensor_that_can_be_switched_off_alone() -> Non
     assert sensors.keys() == {f"arrivals_{source.name}" for source in load_sources()}
     for source in load_sources():
         interval = sensors[f"arrivals_{source.name}"].minimum_interval_seconds
-        assert interval == source.file.ingestion.arrival_interval_seconds
+        assert interval == source.file.ingestion.arrival_interval
 
 
 def test_an_arrival_is_recorded_once_and_asked_for_until_a_run_takes_it(settings: Settings, tick: Ticks) -> None:

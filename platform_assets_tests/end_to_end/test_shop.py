@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -13,6 +14,7 @@ import pytest
 
 from platform_assets.ingestion.ledger import Ledger
 from platform_assets.ingestion.pubsub import publish_new_carts
+from platform_assets.ingestion.rest import fetch_json
 from platform_assets.local.fakestore import write_sample
 from platform_assets.local.servers import start_fakestore
 from platform_assets.settings import Settings, load_settings
@@ -42,7 +44,10 @@ def graph(
 
 
 def _poll(graph: GraphRunner) -> int:
-    return publish_new_carts(graph.settings, Ledger(graph.settings))
+    carts = fetch_json(f"{os.environ['FAKESTORE_URL']}/carts")
+    return publish_new_carts(
+        graph.settings, Ledger(graph.settings), carts, source="fakestore_carts", topic="carts-events"
+    )
 
 
 def _cart(**changes: object) -> dict[str, object]:

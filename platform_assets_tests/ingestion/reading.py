@@ -13,7 +13,7 @@ import duckdb
 from platform_assets.ingestion.landing import LandingObject
 from platform_assets.ingestion.records import RecordSet, read_objects
 from platform_assets.sources.contracts import BronzeField
-from platform_assets.sources.model import Format
+from platform_assets.sources.ingestion_settings import Format
 
 LANDED = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 FIELDS = (BronzeField("id", "id", text=False), BronzeField("note", "Note", text=True, blank=True))

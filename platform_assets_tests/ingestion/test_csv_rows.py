@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from platform_assets.ingestion import csv_rows
 from platform_assets.ingestion import refusals as refusing
 from platform_assets.sources.contracts import BronzeField
-from platform_assets.sources.model import CsvOptions
+from platform_assets.sources.ingestion_settings import CsvOptions
 from platform_assets_tests.ingestion.reading import WHOLE, Reading, csv, text_fields
 
 AB = text_fields("a", "b")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from platform_assets.ingestion import drift
-from platform_assets.ingestion.drift import Unexpected
+from platform_assets.lakehouse.drift import Unexpected
 from platform_assets.sources.contracts import BronzeField
 from platform_assets_tests.ingestion.reading import FIELDS, Reading
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from platform_assets.sources.contracts import BronzeField
-from platform_assets.sources.model import Format
+from platform_assets.sources.ingestion_settings import Format
 from platform_assets_tests.ingestion.reading import WHOLE, Reading, text_fields
 
 MOMENT = datetime(2024, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)

@@ -95,7 +95,7 @@ def drained(settings: Settings, landing: Landing, ledger: Ledger | None = None, 
 
 
 def test_carts_are_published_with_their_lines(settings: Settings, broker: Broker, ledger: Ledger) -> None:
-    assert publish_new_carts(settings, ledger, fetch=lambda: CARTS) == 4
+    assert publish_new_carts(settings, ledger, CARTS, source=SOURCE, topic="carts-events") == 4
     messages = [received.message for received in broker.receive()]
     events = {event["cart_id"]: event for event in (json.loads(message.data) for message in messages)}
     assert {message.attributes["event_id"] for message in messages} == {e["event_id"] for e in events.values()}
@@ -116,11 +116,11 @@ def test_carts_are_published_with_their_lines(settings: Settings, broker: Broker
 
 def test_restart_publishes_no_cart_twice(settings: Settings, broker: Broker) -> None:
     with Ledger(settings) as before:
-        assert publish_new_carts(settings, before, fetch=lambda: CARTS[:2]) == 2
-        assert publish_new_carts(settings, before, fetch=lambda: CARTS[:2]) == 0
+        assert publish_new_carts(settings, before, CARTS[:2], source=SOURCE, topic="carts-events") == 2
+        assert publish_new_carts(settings, before, CARTS[:2], source=SOURCE, topic="carts-events") == 0
     with Ledger(settings) as after:
-        assert publish_new_carts(settings, after, fetch=lambda: CARTS) == 2
-        assert publish_new_carts(settings, after, fetch=lambda: [*CARTS, *CARTS]) == 0
+        assert publish_new_carts(settings, after, CARTS, source=SOURCE, topic="carts-events") == 2
+        assert publish_new_carts(settings, after, [*CARTS, *CARTS], source=SOURCE, topic="carts-events") == 0
     assert len(broker.receive()) == 4
 
 
@@ -133,8 +133,8 @@ def test_cart_published_again_after_a_crash_keeps_its_event_id(
     with monkeypatch.context() as patch:
         patch.setattr(Ledger, "record_published", crash)
         with pytest.raises(KeyboardInterrupt):
-            publish_new_carts(settings, ledger, fetch=lambda: CARTS[:1])
-    assert publish_new_carts(settings, ledger, fetch=lambda: CARTS[:1]) == 1
+            publish_new_carts(settings, ledger, CARTS[:1], source=SOURCE, topic="carts-events")
+    assert publish_new_carts(settings, ledger, CARTS[:1], source=SOURCE, topic="carts-events") == 1
     first, again = (json.loads(received.message.data) for received in broker.receive())
     assert first["event_id"] == again["event_id"]
 
@@ -142,7 +142,7 @@ def test_cart_published_again_after_a_crash_keeps_its_event_id(
 def test_drain_lands_what_was_published_and_leaves_nothing(
     settings: Settings, broker: Broker, landing: Landing, ledger: Ledger, tmp_path: Path
 ) -> None:
-    publish_new_carts(settings, ledger, fetch=lambda: CARTS)
+    publish_new_carts(settings, ledger, CARTS, source=SOURCE, topic="carts-events")
     broker.send(b"not JSON", b"\xff\xfe", "ü".encode(), other="x")
     result = drained(settings, landing, ledger)
     assert (result.messages, len(result.objects)) == (7, 1)
@@ -221,7 +221,7 @@ def test_process_killed_between_pull_and_acknowledgement_loses_no_message(  # no
     killed_at: str,
     objects_left: int,
 ) -> None:
-    publish_new_carts(settings, ledger, fetch=lambda: CARTS)
+    publish_new_carts(settings, ledger, CARTS, source=SOURCE, topic="carts-events")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     process = subprocess.run(
         [sys.executable, "-c", KILLED, killed_at], env=environment, capture_output=True, text=True, check=False

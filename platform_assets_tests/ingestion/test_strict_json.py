@@ -11,7 +11,7 @@ import pytest
 
 from platform_assets.ingestion import json_documents
 from platform_assets.ingestion.strict_json import is_strict, is_suspicious, suspicious
-from platform_assets.sources.model import Format
+from platform_assets.sources.ingestion_settings import Format
 from platform_assets_tests.ingestion.reading import FIELDS, WHOLE, Reading
 
 LENIENT = [

@@ -1,0 +1,198 @@
+"""The `ingestion` part of a source file: how the data arrives (S1-39 to S1-44), and which settings each way has."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+_DURATION = re.compile(r"(\d+) *(s|m|h|d)")
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def _seconds(value: object) -> object:
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"{value!r} is no duration; write a number and its unit, such as `60s`, `5m` or `6h`")
+    return int(match[1]) * _UNIT_SECONDS[match[2]]
+
+
+Seconds = Annotated[
+    int, BeforeValidator(_seconds, json_schema_input_type=str), Field(ge=1, json_schema_extra={"examples": ["60s"]})
+]
+
+
+class Pattern(StrEnum):
+    """How a source arrives."""
+
+    BATCH_FILE = "batch_file"  # somebody drops objects into the landing bucket, or at `location`
+    STREAMING_API = "streaming_api"  # an API is polled, or calls back; its records go through a topic
+    DATABASE_CDC = "database_cdc"  # a replication service drops the changes of tables
+    CLOUD_TRANSFER = "cloud_transfer"  # a transfer service copies objects to `destination`
+    EVENT_STREAMING = "event_streaming"  # messages of a Pub/Sub subscription
+    REST_SNAPSHOT = "rest_snapshot"  # an API tells its whole state once a day (S3-03)
+
+
+class Format(StrEnum):
+    """What a source's objects are (S1-44). What the platform itself lands is always JSON lines."""
+
+    JSONL = "jsonl"  # one JSON value a line
+    JSON = "json"  # a document: a record, an array of records, or JSON lines
+    CSV = "csv"
+    PARQUET = "parquet"
+    AVRO = "avro"
+
+
+class Compression(StrEnum):
+    """How objects are compressed. For the reader of the source file: the first bytes of an object tell."""
+
+    NONE = "none"
+    GZIP = "gzip"
+
+
+class CsvOptions(BaseModel):
+    """How a source writes CSV; what is not said is found out for each object."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    delimiter: str | None = Field(default=None, description="One ASCII character.")
+    quote: str = Field(default='"', description="One ASCII character.")
+    encoding: str = Field(default="utf-8", description="Name of the encoding, such as latin-1 or utf-16.")
+    header: bool = Field(default=True, description="Whether the first row names the columns; if not, the schema does.")
+
+    @field_validator("delimiter", "quote")
+    @classmethod
+    def _one_character(cls, value: str | None) -> str | None:
+        if value is not None and (len(value) != 1 or not value.isascii() or value in "\0\n\r"):
+            raise ValueError(f"{value!r} is not one ASCII character")
+        return value
+
+    @field_validator("encoding")
+    @classmethod
+    def _known(cls, encoding: str) -> str:
+        try:
+            "".encode(encoding)  # refuses codecs that are no encodings of text
+        except LookupError:
+            raise ValueError(
+                f"{encoding!r} is no known encoding; expected one such as utf-8, latin-1, cp1252"
+            ) from None
+        return codecs.lookup(encoding).name
+
+    @model_validator(mode="after")
+    def _distinct(self) -> CsvOptions:
+        if self.delimiter == self.quote:
+            raise ValueError("csv.delimiter and csv.quote are the same character")
+        return self
+
+
+class Ingestion(BaseModel):
+    """Where the data comes from and how often it is fetched. Which settings a pattern has is in `SETTINGS`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    pattern: Pattern
+    location: str | None = Field(default=None, description="`gs://bucket/folder/` in which objects appear.")
+    schedule: str | None = Field(default=None, description="When data is expected, as cron in UTC.")
+    format: Format = Format.JSONL
+    compression: Compression = Compression.NONE
+    csv: CsvOptions = CsvOptions()
+    connector_type: Literal["rest_api", "webhook", "datastream", "sftp", "database_query"] | None = None
+    connector: str | None = Field(default=None, description="A connector of one's own: `file.py:Class`.")
+    params: dict[str, Any] = Field(default_factory=dict, description="What the connector of one's own is given.")
+    api_endpoint: str | None = Field(default=None, description="Address to poll; `${NAME:-default}` is expanded.")
+    auth_type: Literal["none", "bearer_token", "api_key", "basic"] = "none"
+    secret_name: str | None = Field(default=None, description="Name of the secret that holds the credential.")
+    webhook_path: str | None = Field(default=None, description="Path at which the source calls, `/webhooks/stripe`.")
+    poll_interval: Seconds = Field(default=60, validate_default=False, description="How often an API is polled.")
+    event_type: str | None = Field(default=None, description="Polled records are published as events of this type.")
+    topic: str | None = Field(default=None, description="Short name or full path of the Pub/Sub topic.")
+    subscription: str | None = Field(default=None, description="By default the topic's name and `-sub`.")
+    window_size: Seconds | None = Field(default=None, description="Length of the windows that consumers count in.")
+    database_type: Literal["postgresql", "mysql", "oracle", "sqlserver"] | None = None
+    connection_profile: str | None = None
+    tables: tuple[str, ...] = Field(default=(), description="Each becomes a source `<source_id>_<table>`.")
+    source_type: Literal["s3", "azure_blob", "gcs"] | None = None
+    source_bucket: str | None = None
+    source_path: str | None = None
+    destination: str | None = Field(default=None, description="Where the transfer service puts the objects.")
+    # The daemon looks every 5 s, and would miss every other tick of 5.
+    arrival_interval: Seconds = Field(
+        default=4, validate_default=False, description="How often the arrival sensor looks."
+    )
+
+    @property
+    def streams(self) -> bool:
+        """Whether records come as messages of a subscription."""
+        return self.pattern in {Pattern.STREAMING_API, Pattern.EVENT_STREAMING}
+
+    @property
+    def watched(self) -> str | None:
+        """The `gs://` folder outside of landing in which somebody else puts the objects."""
+        return self.location or self.destination
+
+    @field_validator("schedule")
+    @classmethod
+    def _is_cron(cls, schedule: str | None) -> str | None:
+        from croniter import croniter
+
+        if schedule is not None and (len(schedule.split()) != 5 or not croniter.is_valid(schedule)):
+            raise ValueError(f"{schedule!r} is no cron expression of five parts, such as `0 3 * * *` (3 AM every day)")
+        return schedule
+
+    @field_validator("webhook_path")
+    @classmethod
+    def _is_path(cls, path: str | None) -> str | None:
+        if path is not None and not re.fullmatch(r"(/[\w.-]+)+", path):
+            raise ValueError(f"{path!r} is no path; expected one such as `/webhooks/stripe`")
+        return path
+
+    @field_validator("location", "destination")
+    @classmethod
+    def _is_folder(cls, address: str | None) -> str | None:
+        if address is not None and not re.fullmatch(r"gs://[a-z0-9][a-z0-9._-]+/(.+/)?", address):
+            raise ValueError(
+                f"{address!r} is no folder of a bucket; expected `gs://bucket/folder/`, with the last slash"
+            )
+        return address
+
+    @model_validator(mode="after")
+    def _complete(self) -> Ingestion:
+        needed, known = SETTINGS[self.pattern]
+        for setting in needed:
+            if not getattr(self, setting):
+                raise ValueError(f"ingestion.pattern {self.pattern} needs ingestion.{setting}")
+        for setting in sorted(self.model_fields_set - {"pattern", *_ALWAYS, *needed, *known}):
+            fits = [pattern for pattern, (more, less) in SETTINGS.items() if setting in {*more, *less}]
+            raise ValueError(
+                f"ingestion.{setting} means nothing for pattern {self.pattern}; it belongs to {', '.join(fits)}"
+            )
+        if self.pattern is Pattern.STREAMING_API and not (self.api_endpoint or self.webhook_path or self.connector):
+            raise ValueError(
+                "ingestion.pattern streaming_api needs ingestion.api_endpoint to poll, ingestion.webhook_path to be "
+                "called at, or ingestion.connector"
+            )
+        if self.auth_type != "none" and self.secret_name is None:
+            raise ValueError(
+                f"ingestion.auth_type {self.auth_type} needs ingestion.secret_name, the name of its secret"
+            )
+        return self
+
+
+_ALWAYS = ("arrival_interval", "connector_type", "schedule")
+_FILES = ("format", "compression", "csv")
+_CALLED = ("api_endpoint", "auth_type", "secret_name", "poll_interval", "connector", "params")
+_TOPIC = ("topic", "subscription")
+
+# What each pattern needs, and what else it may say.
+SETTINGS: Mapping[Pattern, tuple[Sequence[str], Sequence[str]]] = {
+    Pattern.BATCH_FILE: ((), ("location", "connector", "params", "secret_name", *_FILES)),
+    Pattern.STREAMING_API: ((), (*_CALLED, *_TOPIC, "webhook_path", "event_type")),
+    Pattern.DATABASE_CDC: (("tables",), ("database_type", "connection_profile", "location", *_FILES)),
+    Pattern.CLOUD_TRANSFER: (("source_type", "source_bucket", "destination"), ("source_path", *_FILES)),
+    Pattern.EVENT_STREAMING: (("topic",), ("subscription", "format", "window_size")),
+    Pattern.REST_SNAPSHOT: (("api_endpoint",), _CALLED),
+}
