@@ -67,7 +67,7 @@ class AvroRows:
         for field in self.shape.fields:
             value = record.get(field.source_name)
             values.append(None if value is None else plain_text(value) if field.text else json_text(value))
-        hidden = self.shape.hidden(record)
+        hidden = self.shape.hidden
         extra = {name: value for name, value in record.items() if name not in hidden and value is not None}
         return [*values, json_text(extra) if extra else None]
 

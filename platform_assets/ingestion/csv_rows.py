@@ -121,7 +121,7 @@ class CsvRows:
             named = dict(zip(distinct(table.names), (f"c{n}" for n in range(len(table.names))), strict=True))
             return self.shape.columns([f"{_object(named)}::VARCHAR"], "NULL::VARCHAR")
         values = [_value(field, cells.get(field.source_name or "")) for field in self.shape.fields]
-        hidden = self.shape.hidden(table.names)
+        hidden = self.shape.hidden
         extra = {
             name: f"c{position}"
             for position, (name, own) in enumerate(zip(distinct(table.names), table.names, strict=True))

@@ -182,7 +182,7 @@ class JsonLines:
         readable = f"SELECT {NUMBER}, data FROM {_STAGED} WHERE readable"
         if self.shape.whole:
             return f"SELECT {self.shape.columns([f'trim(data, {_BLANKS})'], 'NULL::VARCHAR')} FROM ({readable})"
-        unexpected = without_members("data", (*self.shape.names, *self.shape.dropped, *self._secrets()))
+        unexpected = without_members("data", (*self.shape.names, *self.shape.dropped))
         if self.shape.ambiguous:
             return f"SELECT {self.shape.columns(self._extracted(), unexpected)} FROM ({readable})"
         kinds = {field.source_name: "VARCHAR" if field.text else "JSON" for field in self.shape.fields}
@@ -200,13 +200,6 @@ class JsonLines:
             text, value = f"json_extract_string(data, {where})", f"json_extract(data, {where})"
             values.append(text if field.text else f"nullif({value}::VARCHAR, 'null')")
         return values
-
-    def _secrets(self) -> list[str]:
-        """Undeclared members that look like a secret."""
-        if not self.shape.secrets:
-            return []
-        found = self.connection.execute(f"SELECT DISTINCT unnest(json_keys(data)) FROM {_STAGED} WHERE readable")
-        return self.shape.secret_among(name for (name,) in found.fetchall())
 
 
 _BLANKS = literal(" \t\r\n")

@@ -90,7 +90,7 @@ class ParquetRows:
             cell = found.get(field.source_name or "")
             text = plain_text if field.text else json_text
             values.append("NULL::VARCHAR" if cell is None else text(cell.column, cell.kind))
-        hidden = self.shape.hidden(cell.name for cell in cells)
+        hidden = self.shape.hidden
         extra = [
             (label, json_text(cell.column, cell.kind))
             for label, cell in zip(labels, cells, strict=True)

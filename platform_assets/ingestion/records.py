@@ -23,6 +23,7 @@ from platform_assets.ingestion.landing import DeadLetter, LandingObject
 from platform_assets.ingestion.parquet_rows import ParquetRows
 from platform_assets.ingestion.refusals import KEPT_BYTES, Refusals, reader_errors
 from platform_assets.ingestion.shape import NUMBER, Shape, pointer
+from platform_assets.ingestion.undeclared_secrets import remove_secrets
 from platform_assets.ingestion.unpack import Unpacked
 from platform_assets.lakehouse.drift import Unexpected, absent_fields, unexpected_members
 from platform_assets.sources.contracts import UNEXPECTED, BronzeField
@@ -95,7 +96,7 @@ def read_objects(
         envelope: each line is a landed message and the record is its data.
         file_format: what the objects are; those whose name ends in `.jsonl` or `.jsonl.gz` are JSON lines anyway.
         csv: how CSV is written.
-        secrets: paths that bronze must not hold; a top-level member that looks like one is left out as well.
+        secrets: paths that bronze must not hold; what is called like one in an unexpected member is left out as well.
         declared: top-level names of the schema in its order: the columns of CSV without a header.
 
     Further columns: `_unexpected` VARCHAR, a JSON object of the members that are no field; `_landing_uri` VARCHAR,
@@ -117,6 +118,7 @@ def read_objects(
             if isinstance(reader, JsonLines | JsonDocuments) and (arrival.uri, arrival.generation) in empty:
                 table.remove(arrival)
                 outcomes[arrival] = table.fill(arrival, reader.prepare(path), reader.reread)
+    remove_secrets(connection, TABLE, shape)
     return RecordSet(
         objects=tuple(ObjectCount(arrival, rows, refusals.refused) for arrival, (rows, refusals) in outcomes.items()),
         dead_letters=tuple(

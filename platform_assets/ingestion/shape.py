@@ -52,16 +52,14 @@ class Shape:
         known = [name.casefold() for name in (*self.names, *self.dropped)]
         return not self.names or "" in known or len(set(known)) < len(known)
 
-    def secret_among(self, names: Iterable[str]) -> list[str]:
-        """Those of the names that look like a secret's: `userPassword` and `user_password` are the same."""
-        return [name for name in names if snake_case(name) in self._secret_names]
-
-    def hidden(self, names: Iterable[str]) -> set[str]:
-        """Names that are no unexpected members: fields, declared secrets, and those of the names that look like one."""
-        return {*self.names, *self.dropped, *self.secret_among(names)}
+    @property
+    def hidden(self) -> set[str]:
+        """Top-level members that are not unexpected."""
+        return {*self.names, *self.dropped}
 
     @cached_property
-    def _secret_names(self) -> frozenset[str]:
+    def secret_names(self) -> frozenset[str]:
+        """How secrets are called, in snake_case: by their last name, by their path, by what holds nothing else."""
         names = {snake_case(name) for name in self.dropped}
         for path in self.secrets:
             names |= {snake_case(path[-1]), "_".join(snake_case(part) for part in path)}

@@ -298,7 +298,10 @@ def test_every_case_of_csv_spectrum_parses_to_its_json(tmp_path: Path, real_data
         expected = json.loads((case.parents[1] / "json" / f"{case.stem}.json").read_text())
         if case.stem == "location_coordinates":  # whose JSON is no list, and has another phone number
             expected = [expected | {"Contact Phone Number": "2095257564"}]
-        assert records(csv(tmp_path, case.read_bytes(), fields=WHOLE)) == expected, case.name
+        content = case.read_bytes()
+        if case.stem.endswith("_crlf") and b"\r" not in content:  # a checkout may have taken them away
+            content = content.replace(b"\n", b"\r\n")
+        assert records(csv(tmp_path, content, fields=WHOLE)) == expected, case.name
 
 
 def test_taxi_trips_with_mixed_line_ends_all_arrive(tmp_path: Path, real_data: Path) -> None:

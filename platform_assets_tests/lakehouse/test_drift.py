@@ -70,13 +70,20 @@ def test_unknown_member_in_one_object_changes_no_other(tmp_path: Path) -> None:
 def test_what_looks_like_a_secret_is_neither_kept_nor_counted(tmp_path: Path, envelope: bool) -> None:
     content = lines(
         '{"id":1,"password":"hunter2"}',
-        '{"id":2,"user-password":"hunter2","userPIN":"hunter2","PassWord":"hunter2","Password":"hunter2"}',
+        '{"id":2,"user-password":"hunter2","userPIN":"hunter2","\\u0050assword":"hunter2","Password":"hunter2"}',
         '{"id":3,"account":{"password":"hunter2"},"x":"kept"}',
+        '{"id":4,"y":[1.5,{"Pass\\tword":"kept","z":[{"user\\tpassword ":"hunter2","ü":null}]}],"password hint":""}',
         envelope=envelope,
     )
     secrets = [("password",), ("user", "password"), ("user", "pin"), ("account", "password")]
     reading = Reading(tmp_path, content, envelope=envelope, secrets=secrets)
-    assert reading.rows("id, _unexpected") == [("1", None), ("2", '{"PassWord":"hunter2"}'), ("3", '{"x":"kept"}')]
+    assert reading.rows("id, _unexpected") == [
+        ("1", None),
+        ("2", None),
+        ("3", '{"x":"kept"}'),
+        ("4", '{"y":[1.5,{"Pass\\tword":"kept","z":[{"ü":null}]}],"password hint":""}'),
+    ]
+    assert {found.name for found in reading.set.unexpected} == {"x", "y", "password hint"}
 
 
 def test_declared_secret_keeps_an_object_on_the_fast_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +128,7 @@ def test_fast_and_thorough_reading_agree(tmp_path: Path) -> None:
     clean = Reading(tmp_path, lines(*records), fields=FIELDS).rows("_row_number, id, note")
     drifted = Reading(tmp_path, lines(*records, '{"new":1}')).rows("_row_number, id, note")
     spoiled = Reading(tmp_path, lines(*records, '{"new":NaN}')).rows("_row_number, id, note")
-    assert drifted == [*clean, (5, None, None)]
+    assert drifted == [*clean, (6, None, None)]
     assert spoiled == clean
 
 
