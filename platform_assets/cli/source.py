@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ import typer
 from platform_assets.cli.output import AsJson, failure, rich_table, settings_here, show
 
 if TYPE_CHECKING:
+    from platform_assets.operations.onboarding.trial import Trial
     from platform_assets.sources.model import Source
 
 source_app = typer.Typer(
@@ -41,6 +43,43 @@ def validate(
         right = [result.source for result in found if not result.problems]
         typer.echo(f"{len(right)} of {len(found)} right{': ' + ', '.join(right) if right else ''}")
     if any(result.problems for result in found):
+        raise typer.Exit(1)
+
+
+@source_app.command("test")
+def try_out(
+    which: Which,
+    *,
+    sample: Annotated[
+        list[Path] | None,
+        typer.Option(help="Files as the source drops them; by default those of its `sample` folder.", exists=True),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Dry run: the sample through the real reading, conforming and publishing, in a scratch lakehouse."""
+    from tempfile import TemporaryDirectory
+
+    from platform_assets.operations.onboarding.made_up import write_made_up
+    from platform_assets.operations.onboarding.trial import samples_of, try_source
+    from platform_assets.sources.registry import load_folder
+    from platform_assets.sources.yaml_file import SourceError
+
+    settings = settings_here()
+    try:
+        sources = _named(which) or load_folder(folder_of(which))
+    except SourceError as error:
+        raise failure(str(error)) from None
+    trials = []
+    with TemporaryDirectory() as scratch:
+        for source in sources:
+            files = sample or samples_of(source) or [write_made_up(source, Path(scratch))]
+            trials.append(try_source(settings, source, files))
+    if as_json:
+        typer.echo(json.dumps([asdict(trial) | {"passed": trial.passed} for trial in trials], indent=2))
+    else:
+        for trial in trials:
+            _show_trial(trial)
+    if not all(trial.passed for trial in trials):
         raise typer.Exit(1)
 
 
@@ -119,6 +158,34 @@ def remove(
     typer.echo(
         f"{removed.source} is removed and recorded in {removed.record}. Its data stays: {', '.join(removed.tables)}"
     )
+
+
+def _show_trial(trial: Trial) -> None:
+    from rich.console import Console
+
+    console = Console(soft_wrap=True)
+    console.print(f"[bold]{trial.source}[/]: {', '.join(trial.files)}")
+    console.print(f"  bronze: {trial.records:,} records in {trial.seconds['bronze']} s")
+    for reason, count in trial.dead_letters.items():
+        console.print(f"  [red]dead letter[/] ({count:,}): {reason}", highlight=False)
+    for member, count in trial.unexpected.items():
+        console.print(f"  [yellow]not in the schema[/] ({count:,}): {member}", highlight=False)
+    for table in trial.tables:
+        console.print(
+            f"  {table.table}: {table.rows_in:,} in = {table.rows_out:,} out + {table.rows_quarantined:,} quarantined "
+            f"+ {table.rows_duplicate:,} duplicates, {table.partitions} partitions in {trial.seconds[table.table]} s"
+        )
+        for rules, count in table.quarantined.items():
+            console.print(f"    [red]quarantined[/] ({count:,}): {rules}", highlight=False)
+        for rule, count in table.warnings.items():
+            console.print(f"    [yellow]counted[/] ({count:,}): {rule}", highlight=False)
+        for what in table.not_checked:
+            console.print(f"    [yellow]not checked[/]: {what}", highlight=False)
+        if table.blocked:
+            console.print(f"    [red]not published[/]: {table.blocked}", highlight=False)
+    if not trial.tables:
+        console.print("  no silver table: the source has no schema yet")
+    console.print("  [green]passed[/]" if trial.passed else "  [red]failed[/]")
 
 
 def folder_of(which: str) -> Path:

@@ -175,7 +175,8 @@ class _Statement:
                 yield f"{column.name}.type", f"{raw} IS NOT NULL AND {typed} IS NULL"
         for rule in _row_rules(self.contract, Severity.ERROR):
             yield rule.name, self._breaks(rule)
-        if self.partition and self.contract.event_time:
+        # A table that is partitioned by arrival has nothing in it that could contradict its partition.
+        if self.partition and self.contract.event_time in {column.name for column in self._arriving()}:
             day = f"CAST({quote(self.contract.event_time)} AS DATE)"
             yield f"{self.contract.event_time}.outside_window", f"{day} <> DATE '{self.partition.isoformat()}'"
 
@@ -226,7 +227,9 @@ def _raw_name(column: Column) -> str:
 
 
 def _winners(contract: Contract) -> str:
-    """Row ids of the latest record of each key; all elements of that record win together."""
+    """Row ids of the latest record of each key, all elements of it together; without a key, of every record."""
+    if not contract.key:
+        return f"SELECT rowid AS row_id FROM staged WHERE {BROKEN_RULES} IS NULL"
     key = ", ".join(quote(name) for name in contract.key if name != LINE_NUMBER)
     latest = ", ".join(f"{quote(name)} DESC" for name in (*contract.ordering, *_ORIGIN_ORDER))
     return (
