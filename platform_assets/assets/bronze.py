@@ -18,15 +18,19 @@ from platform_assets.assets.tables import (
     table_spec,
 )
 from platform_assets.settings import load_settings
-from platform_assets.sources.contracts import bronze_contract
+from platform_assets.sources.contracts import ARRIVAL_DATE, bronze_contract
 from platform_assets.sources.model import Kind
 
+_SHOWN_MEMBERS = 50
+
 if TYPE_CHECKING:
+    from platform_assets.contracts.model import Contract
     from platform_assets.ingestion.bronze import Ingested
     from platform_assets.lakehouse.catalog import Lakehouse
     from platform_assets.sources.model import Source
 
 DEAD_LETTERS_CHECK = "dead_letters"
+DRIFT_CHECK = "drift"
 
 
 class BronzeConfig(dg.Config):
@@ -46,10 +50,17 @@ def bronze_asset(source: "Source") -> dg.AssetsDefinition:
         blocking=False,
     )
 
+    drift = check_spec(
+        spec,
+        DRIFT_CHECK,
+        "No record has a member that the schema does not have. Such members are kept in `_unexpected`.",
+        blocking=False,
+    )
+
     @dg.multi_asset(
         name=f"bronze_{source.name}",
         specs=[spec],
-        check_specs=[contract_check(spec), dead_letters],
+        check_specs=[contract_check(spec), dead_letters, drift],
         pool=f"bronze_{source.name}",
     )
     def bronze(
@@ -75,6 +86,7 @@ def bronze_asset(source: "Source") -> dg.AssetsDefinition:
         context.log.info("%s %s: %d new rows", source.name, arrival_date, ingested.rows)
         yield _materialization(spec, lakehouse, ingested, arrival_date)
         yield kept_contract(contract, ingested.rows)
+        yield _drift(spec, lakehouse, contract, arrival_date)
         yield dg.AssetCheckResult(
             passed=ingested.dead_letters == 0,
             asset_key=spec.key,
@@ -84,6 +96,20 @@ def bronze_asset(source: "Source") -> dg.AssetsDefinition:
         )
 
     return bronze
+
+
+def _drift(spec: dg.AssetSpec, lakehouse: "Lakehouse", contract: "Contract", arrival_date: date) -> dg.AssetCheckResult:
+    """What the partition holds that the schema does not have: names, types and counts, never values."""
+    from platform_assets.lakehouse.drift import drifted
+
+    found = drifted(lakehouse, contract.table, where={ARRIVAL_DATE: arrival_date})
+    return dg.AssetCheckResult(
+        passed=not found,
+        asset_key=spec.key,
+        check_name=DRIFT_CHECK,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={f"{member.name} ({member.json_type})": member.records for member in found[:_SHOWN_MEMBERS]},
+    )
 
 
 def announce(instance: dg.DagsterInstance, lakehouse: "Lakehouse", source: "Source") -> None:
