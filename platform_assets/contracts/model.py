@@ -128,6 +128,7 @@ class Contract:
         clustering: columns by which files are sorted.
         rules: what more its values promise; the same rule twice is one.
         expert: a schema of an expert's own, checked on top of all this before publishing.
+        history: whether every version of a key is kept, not the latest alone (`contracts.history`).
     """
 
     table: str
@@ -141,6 +142,7 @@ class Contract:
     rules: tuple[Rule, ...] = ()
     version: int = 1
     expert: ExpertSchema | None = None
+    history: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rules", tuple(dict.fromkeys(self.rules)))

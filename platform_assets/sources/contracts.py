@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from platform_assets.contracts.history import HISTORY_NAMES, as_history
 from platform_assets.contracts.json_schema import SchemaColumns, read_json_schema, snake_case
 from platform_assets.contracts.model import Classification, Column, Contract, ContractError, Rule
 from platform_assets.contracts.rules import REFERENCES
+from platform_assets.sources.model import Kind
 
 if TYPE_CHECKING:
     from platform_assets.sources.model import SilverTable, Source
@@ -93,7 +95,7 @@ def silver_contract(source: Source, table: SilverTable) -> Contract:
         for column in columns
     )
     references = tuple(Rule(REFERENCES, column, target) for column, target in table.references.items())
-    return Contract(
+    contract = Contract(
         table=f"silver.{table.table}",
         description=table.description,
         columns=(*columns, LANDED_AT),
@@ -104,12 +106,13 @@ def silver_contract(source: Source, table: SilverTable) -> Contract:
         clustering=table.clustering,
         rules=(*(rule for rule in record.rules if rule.column in kept), *references),
     )
+    return as_history(contract) if table.kind is Kind.SCD2 else contract
 
 
 def quarantine_contract(source: Source, table: SilverTable) -> Contract:
     """Rows that broke the silver contract: their values as text, PII tokenised, the broken rules, the origin."""
     silver = silver_contract(source, table).published()
-    derived = {table.partition_column, LANDED_AT.name, LINE_NUMBER}
+    derived = {table.partition_column, LANDED_AT.name, LINE_NUMBER, *(HISTORY_NAMES if silver.history else ())}
     values = tuple(
         Column(c.name, "string", description=c.description, classification=c.classification)
         for c in silver.columns

@@ -81,7 +81,7 @@ def test_an_empty_folder_has_no_sources_and_files_beside_folders_are_left_alone(
         ({"classification": {"name": "private"}}, "classification.name: Input should be 'public', 'pii' or 'secret'"),
         ({"classification": {"nothing": "pii"}}, "classification names 'nothing', which the schema does not have"),
         ({"silver": []}, "silver: Tuple should have at least 1 item"),
-        ({"silver": silver(kind="history")}, "silver.0.kind: Input should be 'events' or 'current_state'"),
+        ({"silver": silver(kind="history")}, "silver.0.kind: Input should be 'events', 'current_state' or 'scd2'"),
         ({"silver": silver(key=[])}, "silver.0.key: Tuple should have at least 1 item"),
         ({"silver": silver(key=["nothing"])}, "silver.things: key names 'nothing', which is no column; columns: "),
         ({"silver": silver(ordering=["nothing"])}, "silver.things: ordering names 'nothing'"),
