@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from platform_assets.contracts.checks import read_checks
+from platform_assets.contracts.history import HISTORY_NAMES, as_history
 from platform_assets.contracts.json_schema import SchemaColumns, bronze_names, read_json_schema
 from platform_assets.contracts.model import Classification, Column, Contract, ContractError, ExpertSchema, Rule
 from platform_assets.contracts.rules import REFERENCES
-from platform_assets.sources.model import SilverTable, Source, Validation
+from platform_assets.sources.model import Kind, SilverTable, Source, Validation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -160,6 +161,8 @@ def silver_contract(source: Source, table: SilverTable) -> Contract:
         version=source.schema_version,
         expert=_expert(source, table),
     )
+    if table.kind is Kind.SCD2:
+        contract = as_history(contract)
     return contract.relaxed() if source.file.json_schema.validation is Validation.LENIENT else contract
 
 
@@ -173,7 +176,7 @@ def _expert(source: Source, table: SilverTable) -> ExpertSchema | None:
 def quarantine_contract(source: Source, table: SilverTable) -> Contract:
     """Rows that broke the silver contract: their values as text, PII tokenised, the broken rules, the origin."""
     silver = silver_contract(source, table).published()
-    derived = {table.partition_column, LANDED_AT.name, LINE_NUMBER}
+    derived = {table.partition_column, LANDED_AT.name, LINE_NUMBER, *(HISTORY_NAMES if silver.history else ())}
     values = tuple(
         Column(c.name, "string", description=c.description, classification=c.classification)
         for c in silver.columns

@@ -68,6 +68,7 @@ class Kind(StrEnum):
 
     EVENTS = "events"  # every event, partitioned by event date
     CURRENT_STATE = "current_state"  # the latest version of each key
+    SCD2 = "scd2"  # every version of each key, with the time from which to which it held
 
 
 class SilverTable(_Strict):
@@ -95,6 +96,8 @@ class SilverTable(_Strict):
             raise ValueError(f"{self.table}: `partition_column` belongs to kind `events`, and every such table has one")
         if self.kind is not Kind.EVENTS and not self.key:
             raise ValueError(f"{self.table}: a table of kind `{self.kind}` needs a `key`")
+        if self.kind is Kind.SCD2 and self.explode is not None:
+            raise ValueError(f"{self.table}: kind `scd2` keeps versions of whole records; it cannot `explode` an array")
         if self.explode is None and self.keep:
             raise ValueError(f"{self.table}: `keep` says what an exploded element keeps, but nothing is exploded")
         return self
