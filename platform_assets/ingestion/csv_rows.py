@@ -222,7 +222,7 @@ def _value(field: BronzeField, cell: str | None) -> str:
         f"WHEN regexp_full_match({text}, {literal(_JSON_NUMBER)}) THEN {text} "
         f"WHEN regexp_full_match({text}, {literal(_NUMBER)}) THEN {_as_json_number(text)} "
         f"WHEN left({text}, 1) IN ('{{', '[', '\"') THEN "
-        f"CASE WHEN {document} THEN {text} ELSE to_json({cell})::VARCHAR END "
+        f"CASE WHEN {document} THEN json({text})::VARCHAR ELSE to_json({cell})::VARCHAR END "
         f"ELSE to_json({cell})::VARCHAR END"
     )
 

@@ -59,7 +59,7 @@ def test_nothing_between_delimiters_is_null_and_an_empty_quoted_cell_an_empty_te
         ("TRUE", "true"),
         ("False", "false"),
         ("null", None),
-        ('"{""a"":[1, 2]}"', '{"a":[1, 2]}'),
+        ('"{""a"":[1, 2]}"', '{"a":[1,2]}'),
         ('"[1,]"', '"[1,]"'),
         ('"[NaN]"', '"[NaN]"'),
         ("NaN", '"NaN"'),
