@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from datetime import date
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from pydantic import Field, SecretStr
@@ -41,6 +41,7 @@ class Settings(BaseSettings):
         description="What the local FakeStore API serves; a sample by default.",
     )
     sources: Path = Field(default=CHECKOUT / "platform_assets" / "sources", description="The folders of the sources.")
+    dagit_url: str | None = Field(default=None, description="Where Dagster's webserver answers.")
     partitions_start: date = Field(default=date(2020, 1, 1), description="First daily partition of every table.")
     pii_key: SecretStr | None = Field(default=None, description="Key of the HMAC-SHA256 tokens, 32 characters or more.")
     pii_key_file: Path | None = Field(default=None, description="File that holds the key, when it is mounted.")
@@ -104,4 +105,9 @@ def expanded(text: str) -> str:
 
 def load_settings() -> Settings:
     """The settings as the environment has them now."""
+    return _settings_of(frozenset(os.environ.items()))
+
+
+@lru_cache(maxsize=1)  # the graph asks once for each of its tables, and reading takes a millisecond
+def _settings_of(_: frozenset[tuple[str, str]]) -> Settings:
     return Settings()

@@ -17,7 +17,7 @@ from datetime import UTC, date, datetime
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from google.cloud.storage import Blob, Bucket, Client
@@ -91,6 +91,19 @@ class DeadLetter:
     content: bytes = field(repr=False, default=b"")
 
 
+class Arrivals(Protocol):
+    """Where bronze finds what has landed: the landing bucket, or files that are taken for it in a dry run."""
+
+    def objects(self, source: str, arrival_date: date, /) -> list[LandingObject]:
+        """What has arrived from a source on a date."""
+
+    def download(self, objects: Sequence[LandingObject], directory: Path, /) -> list[Path]:
+        """The objects as files in the directory, in the same order."""
+
+    def put_dead_letters(self, letters: Iterable[DeadLetter], /) -> list[str]:
+        """Keeps what could not be read; returns where."""
+
+
 class Landing:
     """The landing bucket of the settings. Transient errors are retried by the client library."""
 
@@ -101,15 +114,6 @@ class Landing:
     def bucket_name(self) -> str:
         """Name of the bucket."""
         return self._settings.landing_bucket
-
-    def ensure_bucket(self) -> None:
-        """Create the bucket unless it exists."""
-        from google.api_core.exceptions import Conflict
-
-        try:
-            self._client.create_bucket(self.bucket_name)
-        except Conflict:
-            return
 
     def put(self, source: str, arrival_date: date, file_name: str, content: bytes) -> LandingObject:
         """Land an object. It is durable when this returns; one that exists is returned as it is, never replaced."""

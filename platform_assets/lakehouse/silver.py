@@ -45,18 +45,34 @@ class Rebuilt:
 
     Attributes:
         broken_rules: how many rows broke which combination of rules.
+        warnings: for every rule of severity `warn`, how many published rows break it, also 0.
     """
 
     silver: Publication
     quarantine: Publication
     accounting: Accounting
     broken_rules: dict[str, int]
+    warnings: dict[str, int]
 
 
 def rebuild(
-    lakehouse: Lakehouse, source: Source, table: SilverTable, *, partition: date | None, run_id: str
+    lakehouse: Lakehouse,
+    source: Source,
+    table: SilverTable,
+    *,
+    partition: date | None,
+    run_id: str,
+    references_in: Lakehouse | None = None,
 ) -> Rebuilt:
     """Publishes silver and quarantine from all bronze rows of the partition (None: of a table without partitions).
+
+    Args:
+        lakehouse: where bronze is read and both are published.
+        source: what arrives.
+        table: the silver table.
+        partition: its event date.
+        run_id: stamped on the snapshots.
+        references_in: where the tables are that it refers to, if they are elsewhere.
 
     Raises:
         PublishBlocked: more rows break the contract than the source allows.
@@ -66,7 +82,7 @@ def rebuild(
     silver, quarantine = silver_contract(source, table), quarantine_contract(source, table)
     if (partition is None) != (silver.partition_column is None):
         raise LakehouseError(f"{silver.table} is rebuilt {'date by date' if partition is None else 'as a whole'}")
-    with conformed(lakehouse, source, table, partition=partition) as (connection, split):
+    with conformed(lakehouse, source, table, partition=partition, references_in=references_in) as (connection, split):
         accounting = split.accounting
         limit = source.file.quarantine
         if accounting.rows_in >= limit.minimum_rows and accounting.quarantine_ratio > limit.max_ratio:
@@ -74,19 +90,30 @@ def rebuild(
         properties = _properties(accounting, partition, run_id)
         # Silver first: if its audit fails, quarantine stays as it was too.
         good = publisher.replace(
-            lakehouse, silver.published(), connection, split.accepted, partition=partition, properties=properties
+            lakehouse,
+            split.contract.published(),
+            connection,
+            split.accepted,
+            partition=partition,
+            properties=properties,
         )
         broken = publisher.replace(
             lakehouse, quarantine, connection, split.quarantined, partition=partition, properties=properties
         )
         if (good.rows, broken.rows) != (accounting.rows_out, accounting.rows_quarantined) or not accounting.balanced:
             raise LakehouseError(f"{silver.table}: published {good.rows} and {broken.rows} rows, counted {accounting}")
-        return Rebuilt(good, broken, accounting, _counts(connection))
+        warnings = {finding.rule: finding.rows for finding in good.warnings} | dict(split.warnings)
+        return Rebuilt(good, broken, accounting, _counts(connection), warnings)
 
 
 @contextmanager
 def conformed(
-    lakehouse: Lakehouse, source: Source, table: SilverTable, *, partition: date | None
+    lakehouse: Lakehouse,
+    source: Source,
+    table: SilverTable,
+    *,
+    partition: date | None,
+    references_in: Lakehouse | None = None,
 ) -> Iterator[tuple[duckdb.DuckDBPyConnection, Conformed]]:
     """The split of the partition's bronze rows, on a connection that is open as long as the block."""
     bronze = relation(lakehouse, f"bronze.{source.name}", where={EVENT_DATE: partition} if partition else None)
@@ -103,7 +130,7 @@ def conformed(
                 key=lakehouse.settings.require_pii_key(),
                 partition=partition,
                 explode=table.explode,
-                references=known_values(lakehouse, contract),
+                references=known_values(references_in or lakehouse, contract),
             ),
         )
 

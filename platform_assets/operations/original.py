@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from platform_assets.ingestion.landing import ArrivalVanished, LandingObject
 from platform_assets.operations.fixed_record import parse_record, written
 from platform_assets.operations.quarantined_rows import QuarantineError
-from platform_assets.sources.ingestion_settings import RecordFormat
+from platform_assets.sources.ingestion_settings import Format
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -66,7 +66,7 @@ def read_original(landing: Landing, source: Source, row: QuarantinedRow, scratch
             such a record.
     """
     settings = source.file.ingestion
-    if settings.format not in {RecordFormat.JSONL, RecordFormat.JSON}:
+    if settings.format not in {Format.JSONL, Format.JSON}:
         raise QuarantineError(
             f"{row.landing_uri} is {settings.format}, and a record can be taken out of JSON only; give the whole "
             "mended record with --file"
@@ -74,7 +74,7 @@ def read_original(landing: Landing, source: Source, row: QuarantinedRow, scratch
     with tempfile.TemporaryDirectory(dir=scratch, prefix="original-") as folder:
         try:
             (path,) = landing.download([_address(landing, source, row)], Path(folder))
-            record = _record(path, row.row_number, document=settings.format is RecordFormat.JSON)
+            record = _record(path, row.row_number, document=settings.format is Format.JSON)
         except ArrivalVanished:
             raise _lost(row, "was overwritten or deleted") from None
         except (EOFError, zlib.error, gzip.BadGzipFile):

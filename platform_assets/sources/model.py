@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 from functools import cached_property
@@ -13,7 +13,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from platform_assets.contracts.compatibility import Evolution
 from platform_assets.contracts.json_schema import SchemaColumns, read_json_schema
+from platform_assets.contracts.migration import Migration
 from platform_assets.contracts.model import Classification
 from platform_assets.sources.ingestion_settings import Ingestion
 
@@ -51,14 +53,6 @@ class Validation(StrEnum):
     LENIENT = "lenient"  # it is counted and kept
 
 
-class Evolution(StrEnum):
-    """How the schema may change without a migration (S1-46, S1-83)."""
-
-    BACKWARD_COMPATIBLE = "backward_compatible"
-    ADDITIVE = "additive"
-    FROZEN = "frozen"
-
-
 class SchemaSettings(_Strict):
     """Which schema describes one record, and how strictly it is taken."""
 
@@ -89,6 +83,10 @@ class SilverTable(_Strict):
     explode: str | None = Field(default=None, description="Array column; the table has one row per element.")
     keep: tuple[str, ...] = Field(default=(), description="Columns of the record that each element keeps.")
     references: dict[str, str] = Field(default_factory=dict, description="Column to `silver.table.column`.")
+    json_schema: str | None = Field(
+        default=None, alias="schema", description="A schema of its own: another version of the source's, `<table>_v2`."
+    )
+    pandera: str | None = Field(default=None, description="A Pandera `DataFrameModel` of an expert's: `file.py:Class`.")
     rules: tuple[dict[str, Any], ...] = Field(default=(), description="Further promises about rows; see the rules.")
 
     @model_validator(mode="after")
@@ -213,7 +211,7 @@ class Metric(StrEnum):
     DAILY_COST = "daily_cost"
 
 
-class Severity(StrEnum):
+class AlertSeverity(StrEnum):
     """How loud an alert is (S4-46 to S4-48)."""
 
     CRITICAL = "critical"
@@ -233,7 +231,7 @@ class Alert(_Strict):
     name: str
     condition: str = Field(description="`error_rate > 5%`, `data_age > 2 hours`, `daily_cost > $500`.")
     notification: str = Field(description="An e-mail address, or the name of a route such as `pagerduty`.")
-    severity: Severity = Severity.WARNING
+    severity: AlertSeverity = AlertSeverity.WARNING
 
     @model_validator(mode="after")
     def _readable(self) -> Alert:
@@ -286,6 +284,7 @@ class SourceFile(_Strict):
     quarantine: Quarantine = Quarantine()
     monitoring: Monitoring = Monitoring()
     alerts: tuple[Alert, ...] = ()
+    migration: Migration | None = Field(default=None, description="What was prepared for a breaking change (S2-17).")
     retention: Retention = Retention()
 
     @model_validator(mode="after")
@@ -313,19 +312,30 @@ class Source:
     Attributes:
         file: what `source.yaml` says, with everything filled in that follows from it.
         record_schema: JSON Schema of one record; None if there is none: bronze then keeps each record whole (S1-04).
-        schema_version: which version of the schema that is.
         folder: where the files lie; several sources lie in one if a database's `tables` are replicated.
+        schema_version: which version of the schema that is.
+        versions: schemas of tables that have one of their own, by their file's name, each with its version.
+        notes: what the file says that has no effect yet, in words.
     """
 
     file: SourceFile
     record_schema: Mapping[str, Any] | None
     folder: Path
     schema_version: int = 1
+    versions: Mapping[str, tuple[int, Mapping[str, Any]]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """The source's identifier, also the name of its landing prefix and bronze table."""
         return self.file.source_id
+
+    def at(self, table: SilverTable) -> Source:
+        """The source as it is in the version of the schema that the table is made by."""
+        if table.json_schema is None:
+            return self
+        version, schema = self.versions[table.json_schema]
+        return replace(self, record_schema=schema, schema_version=version, versions={})
 
     @cached_property
     def record(self) -> SchemaColumns:

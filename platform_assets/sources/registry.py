@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from platform_assets.contracts.checks import CheckError
 from platform_assets.contracts.json_schema import read_json_schema
 from platform_assets.contracts.model import ContractError
 from platform_assets.settings import load_settings
 from platform_assets.sources.contracts import bronze_contract, quarantine_contract, silver_contract
-from platform_assets.sources.forms import filled, nested, tables_of
+from platform_assets.sources.forms import filled, nested, tables_of, without_unknown_checks
 from platform_assets.sources.model import Source, SourceFile
 from platform_assets.sources.problems import nearest, refused
 from platform_assets.sources.schema_file import find_schema, read_schema, schema_version
@@ -94,9 +95,25 @@ def _source(yaml: YamlFile, file: SourceFile) -> Source:
         unknown = next((path for path in file.classification if repr(path) in str(error)), "")
         paths = [".".join(column.path) for column in record.columns]
         raise yaml.error(("classification", unknown), f"{error}{nearest(unknown, paths)}") from None
-    source = Source(filled(file, record), schema, folder, schema_version(schema_path, schema))
+    full, notes = without_unknown_checks(filled(file, record), record)
+    source = Source(full, schema, folder, schema_version(schema_path, schema), _own_schemas(yaml, full), notes)
     _refuse_contradictions(yaml, source)
     return source
+
+
+def _own_schemas(yaml: YamlFile, file: SourceFile) -> dict[str, tuple[int, Mapping[str, Any]]]:
+    """The schemas of tables that have one of their own, by file name."""
+    found: dict[str, tuple[int, Mapping[str, Any]]] = {}
+    for position, table in enumerate(file.silver):
+        if table.json_schema is not None:
+            path = yaml.path.parent / table.json_schema
+            try:
+                schema = read_schema(path)
+                read_json_schema(schema, {})
+            except (SourceError, ContractError) as error:
+                raise yaml.error(("silver", position, "schema"), str(error)) from None
+            found[table.json_schema] = (schema_version(path, schema), schema)
+    return found
 
 
 def _refuse_contradictions(yaml: YamlFile, source: Source) -> None:
@@ -122,8 +139,19 @@ def _refuse_contradictions(yaml: YamlFile, source: Source) -> None:
     for position, table in enumerate(source.file.silver):
         try:
             quarantine_contract(source, table)
+        except CheckError as error:
+            raise yaml.error((*_place_of_check(yaml, table.rules[error.index]), error.word), str(error)) from None
         except ContractError as error:
             raise yaml.error((*listed, position), str(error)) from None
+        if table.pandera is not None and not (source.folder / table.pandera.partition(":")[0]).is_file():
+            raise yaml.error(
+                (*listed, position, "pandera"), f"{table.pandera!r}: expected `file.py:Class` beside this file"
+            )
+
+
+def _place_of_check(yaml: YamlFile, check: Mapping[str, Any]) -> Place:
+    """Where a check stands, in either form of the file."""
+    return next((place for place in yaml.lines if place[-2:-1] == ("rules",) and yaml.at(place) == check), ())
 
 
 def _refuse_twins(sources: Sequence[Source]) -> None:

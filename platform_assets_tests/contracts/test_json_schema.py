@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from platform_assets.contracts.json_schema import SchemaColumns, read_json_schema, snake_case
+from platform_assets.contracts.json_schema import SchemaColumns, read_json_schema
 from platform_assets.contracts.model import Classification, Column, Contract, ContractError, Rule
+from platform_assets.contracts.naming import snake_case
 
 
 def read(properties: dict[str, Any], *required: str, **classification: str) -> SchemaColumns:
@@ -159,10 +160,9 @@ def test_names_become_snake_case(name: str, snake: str) -> None:
 # The contract itself
 
 
-def test_two_fields_of_one_name_are_refused() -> None:
-    found = read({"userId": {"type": "string"}, "user_id": {"type": "string"}})
+def test_two_columns_of_one_name_are_refused() -> None:
     with pytest.raises(ContractError, match=r"silver\.t: column user_id is declared twice"):
-        Contract("silver.t", found.columns)
+        Contract("silver.t", (Column("user_id", "string"), Column("user_id", "integer")))
 
 
 @pytest.mark.parametrize(

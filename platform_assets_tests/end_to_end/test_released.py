@@ -15,7 +15,7 @@ import dagster as dg
 import pytest
 from typer.testing import CliRunner
 
-from platform_assets.cli_quarantine import quarantine_app
+from platform_assets.cli.quarantine import quarantine_app
 from platform_assets.ingestion.landing import Landing
 from platform_assets.lakehouse.catalog import Lakehouse
 from platform_assets.operations.quarantined_rows import open_rows

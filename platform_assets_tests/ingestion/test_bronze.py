@@ -300,7 +300,7 @@ def test_secrets_do_not_reach_bronze_however_deep_they_lie(
                 "card": {"number": "hidden-2", "holder": "ada"},
                 "login": {"token": "hidden-3"},
             },
-            {"id": 2, "card": [{"number": "hidden-4"}], "login": "hidden-5", "unknown": "hidden-6"},
+            {"id": 2, "card": [{"number": "hidden-4"}], "login": "hidden-5", "new": {"PIN": "hidden-6"}},
             {"id": 3, "card": {"number": {"deeper": "hidden-7"}}},
         ]
     )

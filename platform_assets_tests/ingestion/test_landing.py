@@ -125,9 +125,6 @@ def test_missing_bucket_is_named(landing: Landing, monkeypatch: pytest.MonkeyPat
     ):
         with pytest.raises(LandingError, match="no-such-bucket"):
             use()
-    landing.ensure_bucket()
-    landing.ensure_bucket()
-    assert landing.objects("shop") == []
 
 
 def test_name_that_would_be_a_folder_is_refused(landing: Landing) -> None:

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from platform_assets.cli.output import AsJson, settings_here
+from platform_assets.cli.output import show as show_tables
+
 if TYPE_CHECKING:
     from rich.table import Table
 
     from platform_assets.operations.quarantine import NotThrough
     from platform_assets.operations.quarantined_rows import OpenRows
-    from platform_assets.settings import Settings
 
 quarantine_app = typer.Typer(
     help="Rows that broke their contract: look at them, mend them and let them through again, or discard them.",
@@ -24,7 +26,6 @@ quarantine_app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 TableName = Annotated[str, typer.Argument(metavar="TABLE", help="Silver table, such as fakestore_carts.")]
 RowIds = Annotated[list[str], typer.Argument(metavar="ROW...", help="Rows, as `quarantine show` names them.")]
 By = Annotated[str | None, typer.Option(help="Who decides; by default the operating system's user.")]
@@ -38,13 +39,13 @@ def list_all(*, as_json: AsJson = False) -> None:
     from platform_assets.lakehouse.catalog import Lakehouse
     from platform_assets.operations.quarantine import not_through
 
-    settings = _settings()
+    settings = settings_here()
     with _told():
         found = not_through(Lakehouse(settings), Landing(settings))
     if as_json:
         typer.echo(json.dumps(found.as_json(), indent=2))
     else:
-        _print(*_overview(found))
+        show_tables(*_overview(found))
 
 
 @quarantine_app.command()
@@ -64,11 +65,11 @@ def show(
 
     day = partition.date() if partition else None
     with _told():
-        found = open_rows(Lakehouse(_settings()), table, partition=day, rule=rule, limit=limit)
+        found = open_rows(Lakehouse(settings_here()), table, partition=day, rule=rule, limit=limit)
     if as_json:
         typer.echo(json.dumps(found.as_json(), indent=2))
     else:
-        _print(_open_rows(found))
+        show_tables(_open_rows(found))
         typer.echo(f"{len(found.rows)} of {found.total} open rows")
 
 
@@ -105,7 +106,7 @@ def release(
     from platform_assets.operations.release import read_records
     from platform_assets.operations.release import release as release_rows
 
-    settings = _settings()
+    settings = settings_here()
     with _told():
         released = release_rows(
             Lakehouse(settings),
@@ -133,7 +134,7 @@ def discard(table: TableName, rows: RowIds, *, why: Why, by: By = None, as_json:
     from platform_assets.operations.quarantine import discard as discard_rows
 
     with _told():
-        decisions = discard_rows(Lakehouse(_settings()), table, rows, by=by or current_user(), why=why)
+        decisions = discard_rows(Lakehouse(settings_here()), table, rows, by=by or current_user(), why=why)
     if as_json:
         typer.echo(json.dumps([decision.as_json() for decision in decisions], indent=2))
     else:
@@ -188,28 +189,6 @@ def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[object]]
     for row in rows:
         table.add_row(*(escape(str(value)) for value in row))
     return table
-
-
-def _print(*tables: Table) -> None:
-    from rich.console import Console
-
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=400)
-    for table in tables:
-        console.print(table)
-
-
-def _settings() -> Settings:
-    """The settings, with the environment of a platform that runs on this machine filled in."""
-    import os
-
-    from platform_assets.local.home import running_environment
-    from platform_assets.settings import load_settings
-
-    for name, value in running_environment(load_settings().home).items():
-        os.environ.setdefault(name, value)
-    return load_settings()
 
 
 @contextmanager
