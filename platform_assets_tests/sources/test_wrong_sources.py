@@ -510,7 +510,7 @@ CHECK = "{field: amount, check: positive}"
         ("{field: amount, check: range, min: one}", "number"),
         ("{field: email, check: positive}", "email"),
         ("{field: amount, check: positive, severity: loud}", "severity"),
-        ("{check: compare, field: amount, operator: "~", other: amount}", "operator"),
+        ('{check: compare, field: amount, operator: "~", other: amount}', "operator"),
         ('{check: sql, name: x, expression: "amount >"}', "expression"),
         ('{check: sql, name: x, expression: "amont > 1"}', "amont"),
         ('{field: return_id, check: pattern, pattern: "["}', "pattern"),
@@ -567,7 +567,7 @@ def test_two_sources_cannot_share_a_table(tmp_path: Path) -> None:
     other.mkdir()
     (other / "source.yaml").write_text(RIGHT.replace("source_id: returns", "source_id: parcels"), encoding="utf-8")
     (other / "schema.v1.json").write_text(json.dumps(SCHEMA), encoding="utf-8")
-    with pytest.raises(SourceError, match=r"silver\.returns is a table of .*parcels.* already"):
+    with pytest.raises(SourceError, match=r"parcels/source\.yaml: silver\.returns is a table of .*/returns/.* already"):
         load_sources(tmp_path)
 
 
