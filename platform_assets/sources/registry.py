@@ -207,7 +207,7 @@ def _place_of_check(yaml: YamlFile, check: Mapping[str, Any]) -> Place:
 def _twins(sources: Sequence[Source]) -> dict[Path, SourceError]:
     """Two sources that claim one name would share their landing and their tables.
 
-    A table belongs to the source that is called like it, else to the first: who copies a folder does not stop the other.
+    A table belongs to the source that is called like it, else to the first: a copied folder does not stop the other.
     """
     claims = [(f"bronze.{source.name}", source) for source in sources]
     claims += [(f"silver.{table.table}", source) for source in sources for table in source.file.silver]
