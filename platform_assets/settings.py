@@ -10,6 +10,7 @@ import re
 from datetime import date
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -42,6 +43,10 @@ class Settings(BaseSettings):
     )
     sources: Path = Field(default=CHECKOUT / "platform_assets" / "sources", description="The folders of the sources.")
     dagit_url: str | None = Field(default=None, description="Where Dagster's webserver answers.")
+    broken_sources: Literal["refuse", "leave_out"] = Field(
+        default="refuse",
+        description="What a source that cannot be used means for the others: nothing is loaded, or all but that one.",
+    )
     partitions_start: date = Field(default=date(2020, 1, 1), description="First daily partition of every table.")
     pii_key: SecretStr | None = Field(default=None, description="Key of the HMAC-SHA256 tokens, 32 characters or more.")
     pii_key_file: Path | None = Field(default=None, description="File that holds the key, when it is mounted.")
@@ -105,9 +110,12 @@ def expanded(text: str) -> str:
 
 def load_settings() -> Settings:
     """The settings as the environment has them now."""
-    return _settings_of(frozenset(os.environ.items()))
+    return _settings_of(tuple(map(os.environ.get, _VARIABLES)))
 
 
-@lru_cache(maxsize=1)  # the graph asks once for each of its tables, and reading takes a millisecond
-def _settings_of(_: frozenset[tuple[str, str]]) -> Settings:
+_VARIABLES = [field.alias or f"PLATFORM_{name}".upper() for name, field in Settings.model_fields.items()]
+
+
+@lru_cache(maxsize=1)  # the graph asks for every table, and reading takes a millisecond
+def _settings_of(_: tuple[str | None, ...]) -> Settings:
     return Settings()

@@ -39,6 +39,9 @@ class BronzeConfig(dg.Config):
     new_arrivals_only: bool = False
 
 
+_CONFIG_FIELDS = BronzeConfig.to_fields_dict()  # as a parameter of the function it would be made anew for every source
+
+
 def bronze_asset(source: "Source") -> dg.AssetsDefinition:
     """The bronze asset of a source."""
     contract = bronze_contract(source)
@@ -62,15 +65,17 @@ def bronze_asset(source: "Source") -> dg.AssetsDefinition:
         specs=[spec],
         check_specs=[contract_check(spec), dead_letters, drift],
         pool=f"bronze_{source.name}",
+        config_schema=_CONFIG_FIELDS,
     )
     def bronze(
-        context: dg.AssetExecutionContext, config: BronzeConfig
+        context: dg.AssetExecutionContext,
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         from platform_assets.ingestion.bronze import ingest
         from platform_assets.ingestion.ledger import Ledger
         from platform_assets.lakehouse.catalog import Lakehouse
 
         settings = load_settings()
+        config = BronzeConfig(**context.op_execution_context.op_config)
         lakehouse = Lakehouse(settings)
         arrival_date = date.fromisoformat(context.partition_key)
         ledger = Ledger(settings)

@@ -130,8 +130,12 @@ class Plugin(BasePlugin):
         contract = self._contracts.get(name)
         column = contract.partition_column if contract else None
         table = self._lakehouse.find(name)
-        if table is None and contract is None:
-            raise LakehouseError(f"{name} was never published, and neither a source nor a model declares it")
+        # Nobody can say which rows of an undeclared table are the run's partition: all of them would be taken for it.
+        if contract is None and (table is None or (self._selected and self._partition)):
+            raise LakehouseError(
+                f"{name}: neither a source nor a model declares it. If its source cannot be used at the moment "
+                "(`platform-assets source validate`), mend that first"
+            )
         nothing = f"({_typed_nulls(contract)} WHERE FALSE)" if contract else ""
         layer, short = name.split(".", 1)
         partition = {column: self._partition} if column and self._partition else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 from platform_assets.contracts.checks import read_checks
@@ -103,6 +104,7 @@ def secret_paths(source: Source) -> tuple[tuple[str, ...], ...]:
     return tuple(leaf.path for leaf in source.record.columns if leaf.classification is Classification.SECRET)
 
 
+@cache
 def bronze_contract(source: Source) -> Contract:
     """Bronze promises where a row came from, and nothing about what it says."""
     fields = bronze_fields(source)
@@ -125,6 +127,7 @@ def bronze_contract(source: Source) -> Contract:
     )
 
 
+@cache
 def silver_contract(source: Source, table: SilverTable) -> Contract:
     """What a row of the table promises before its PII is tokenised; `published()` is what readers see."""
     source = source.at(table)
@@ -173,6 +176,7 @@ def _expert(source: Source, table: SilverTable) -> ExpertSchema | None:
     return ExpertSchema(source.folder / file, name)
 
 
+@cache
 def quarantine_contract(source: Source, table: SilverTable) -> Contract:
     """Rows that broke the silver contract: their values as text, PII tokenised, the broken rules, the origin."""
     silver = silver_contract(source, table).published()

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -89,6 +88,10 @@ class SilverTable(_Strict):
     )
     pandera: str | None = Field(default=None, description="A Pandera `DataFrameModel` of an expert's: `file.py:Class`.")
     rules: tuple[dict[str, Any], ...] = Field(default=(), description="Further promises about rows; see the rules.")
+
+    def __hash__(self) -> int:
+        """By name, which is unique: mappings, which some settings are, have no hash."""
+        return hash(self.table)
 
     @model_validator(mode="after")
     def _consistent(self) -> SilverTable:
@@ -319,6 +322,7 @@ class Source:
         schema_version: which version of the schema that is.
         versions: schemas of tables that have one of their own, by their file's name, each with its version.
         notes: what the file says that has no effect yet, in words.
+        record: columns and rules of one record as it arrives; none without a schema.
     """
 
     file: SourceFile
@@ -327,6 +331,7 @@ class Source:
     schema_version: int = 1
     versions: Mapping[str, tuple[int, Mapping[str, Any]]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    record: SchemaColumns = field(default=SchemaColumns((), ()), kw_only=True)
 
     @property
     def name(self) -> str:
@@ -338,11 +343,5 @@ class Source:
         if table.json_schema is None:
             return self
         version, schema = self.versions[table.json_schema]
-        return replace(self, record_schema=schema, schema_version=version, versions={})
-
-    @cached_property
-    def record(self) -> SchemaColumns:
-        """Columns and rules of one record as it arrives; none without a schema."""
-        if self.record_schema is None:
-            return SchemaColumns((), ())
-        return read_json_schema(self.record_schema, self.file.classification)
+        record = read_json_schema(schema, self.file.classification)
+        return replace(self, record_schema=schema, record=record, schema_version=version, versions={})

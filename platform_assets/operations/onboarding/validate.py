@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from platform_assets.sources.registry import SOURCE_FILE, load_folder, load_sources
+from platform_assets.sources.registry import SOURCE_FILE, load_folder, read_sources
 from platform_assets.sources.yaml_file import SourceError
 
 if TYPE_CHECKING:
@@ -46,9 +46,5 @@ def _problems(folder: Path) -> tuple[str, ...]:
 
 
 def _together(root: Path) -> tuple[str, ...]:
-    load_sources.cache_clear()
-    try:
-        load_sources(root)
-    except SourceError as error:
-        return tuple(str(error).splitlines())
-    return ()
+    read_sources.cache_clear()
+    return tuple(line for error in read_sources(root).broken.values() for line in str(error).splitlines())
