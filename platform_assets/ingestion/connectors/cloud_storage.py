@@ -70,6 +70,7 @@ class _Watch:
     def __init__(self, source: Source, context: Context, client: Client, bucket: str, folder: str) -> None:
         self._source, self._context, self._client = source, context, client
         self._bucket, self._folder = client.bucket(bucket), folder
+        self._looked_at: set[str] = set()
 
     def page(self, start: str) -> list[Blob]:
         """The next objects in the order of names, from that one on, which may have been overwritten meanwhile."""
@@ -99,7 +100,8 @@ class _Watch:
         """Lands those that have not landed yet, until the time is up."""
         names = {self._landing_name(blob): blob for blob in blobs if not (blob.name.endswith("/") and not blob.size)}
         new = self._context.ledger.unseen(self._source.name, names)
-        wanted = [blob for name, blob in names.items() if name in new]
+        wanted = [names[name] for name in sorted(new - self._looked_at)]
+        self._looked_at |= new
         with ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="copy") as pool:
             return [found for found in pool.map(self._land, wanted) if found is not None]
 

@@ -85,8 +85,6 @@ class _Query:
         result = connection.execution_options(stream_results=True).execute(select)
         names = list(result.keys())
         place = self._place(names)
-        if len({name.lower() for name in names}) < len(names):
-            raise ConnectorError(f"two columns of the query have one name; name each with AS: {', '.join(names)}.")
         lines: list[tuple[Any, bytes]] = []
         size = 0
         for row in result:
