@@ -58,11 +58,20 @@ def tables_of(file: SourceFile) -> list[SourceFile]:
             update={
                 "source_id": f"{file.source_id}_{table}",
                 "display_name": f"{file.display_name or _title(file.source_id)}: {table}",
-                "ingestion": file.ingestion.model_copy(update={"tables": ()}),
+                "ingestion": file.ingestion.model_copy(
+                    update={"tables": (), "location": _folder_of(file.ingestion.location, table)}
+                ),
             }
         )
         for table in file.ingestion.tables
     ]
+
+
+def _folder_of(location: str | None, table: str) -> str | None:
+    """Where the changes of one table are dropped: `{table}` stands for its name, by default the last folder."""
+    if location is None:
+        return None
+    return location.replace("{table}", table) if "{table}" in location else f"{location}{table}/"
 
 
 def filled(file: SourceFile, record: SchemaColumns) -> SourceFile:
