@@ -24,7 +24,6 @@ from platform_assets.sources.model import Kind
 _SHOWN_MEMBERS = 50
 
 if TYPE_CHECKING:
-    from platform_assets.contracts.model import Contract
     from platform_assets.ingestion.bronze import Ingested
     from platform_assets.lakehouse.catalog import Lakehouse
     from platform_assets.sources.model import Source
@@ -73,6 +72,7 @@ def bronze_asset(source: "Source") -> dg.AssetsDefinition:
         from platform_assets.ingestion.bronze import ingest
         from platform_assets.ingestion.ledger import Ledger
         from platform_assets.lakehouse.catalog import Lakehouse
+        from platform_assets.lakehouse.drift import drifted
 
         settings = load_settings()
         config = BronzeConfig(**context.op_execution_context.op_config)
@@ -91,7 +91,11 @@ def bronze_asset(source: "Source") -> dg.AssetsDefinition:
         context.log.info("%s %s: %d new rows", source.name, arrival_date, ingested.rows)
         yield _materialization(spec, lakehouse, ingested, arrival_date)
         yield kept_contract(contract, ingested.rows)
-        yield _drift(spec, lakehouse, contract, arrival_date)
+        found = drifted(lakehouse, contract.table, where={ARRIVAL_DATE: arrival_date})
+        new = ledger.record_drift(source.name, [(member.name, member.json_type) for member in found])
+        for member in new:  # once: from here on the check alone says it
+            context.log.warning("%s: %r (%s) arrives, which the schema does not have", source.name, *member)
+        yield _drift(spec, found, new)
         yield dg.AssetCheckResult(
             passed=ingested.dead_letters == 0,
             asset_key=spec.key,
@@ -103,16 +107,15 @@ def bronze_asset(source: "Source") -> dg.AssetsDefinition:
     return bronze
 
 
-def _drift(spec: dg.AssetSpec, lakehouse: "Lakehouse", contract: "Contract", arrival_date: date) -> dg.AssetCheckResult:
+def _drift(spec: dg.AssetSpec, found: "Sequence[Unexpected]", new: Sequence[tuple[str, str]]) -> dg.AssetCheckResult:
     """What the partition holds that the schema does not have: names, types and counts, never values."""
-    from platform_assets.lakehouse.drift import drifted
-
-    found = drifted(lakehouse, contract.table, where={ARRIVAL_DATE: arrival_date})
+    told = ", ".join(f"{name} ({json_type})" for name, json_type in new[:_SHOWN_MEMBERS])
     return dg.AssetCheckResult(
         passed=not found,
         asset_key=spec.key,
         check_name=DRIFT_CHECK,
         severity=dg.AssetCheckSeverity.WARN,
+        description=f"New: {told}" if told else None,
         metadata={f"{member.name} ({member.json_type})": member.records for member in found[:_SHOWN_MEMBERS]},
     )
 
