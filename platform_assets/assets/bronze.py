@@ -3,7 +3,7 @@
 No `from __future__ import annotations` here: Dagster does not resolve the annotation of a run's config then.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ _SHOWN_MEMBERS = 50
 if TYPE_CHECKING:
     from platform_assets.ingestion.bronze import Ingested
     from platform_assets.lakehouse.catalog import Lakehouse
+    from platform_assets.lakehouse.drift import Unexpected
     from platform_assets.sources.model import Source
 
 DEAD_LETTERS_CHECK = "dead_letters"
