@@ -10,7 +10,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema, core_schema
 
 from platform_assets.contracts.compatibility import Evolution
 from platform_assets.contracts.json_schema import SchemaColumns, read_json_schema
@@ -19,26 +20,34 @@ from platform_assets.contracts.model import Classification
 from platform_assets.sources.ingestion_settings import Ingestion
 
 
-def _looks_like(pattern: str, expected: str) -> Any:  # noqa: ANN401 - a pydantic validator
-    """A text that matches, or an error that says in words what was expected."""
+@dataclass(frozen=True)
+class _LooksLike:
+    """A text that matches, or an error that says in words what was expected. Editors are told the pattern."""
 
-    def check(text: str) -> str:
-        if not re.fullmatch(pattern, text):
-            raise ValueError(f"{text!r} is not {expected}")
+    pattern: str
+    expected: str
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "pattern": f"^(?:{self.pattern})$"}
+
+    def _check(self, text: str) -> str:
+        if not re.fullmatch(self.pattern, text):
+            raise ValueError(f"{text!r} is not {self.expected}")
         return text
-
-    return AfterValidator(check)
 
 
 Name = Annotated[
     str,
-    _looks_like(
+    _LooksLike(
         "[a-z][a-z0-9_]{0,62}", "a name: lower-case letters, digits and underscores, at most 63, a letter first"
     ),
 ]
-Address = Annotated[str, _looks_like(r"[^@\s]+@[^@\s]+", "an e-mail address")]
-Owner = Annotated[str, _looks_like(r"team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+", "an e-mail address or `team:name`")]
-GoldTable = Annotated[str, _looks_like("gold\\.[a-z][a-z0-9_]*", "a gold table, such as `gold.customers`")]
+Address = Annotated[str, _LooksLike(r"[^@\s]+@[^@\s]+", "an e-mail address")]
+Owner = Annotated[str, _LooksLike(r"team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+", "an e-mail address or `team:name`")]
+GoldTable = Annotated[str, _LooksLike("gold\\.[a-z][a-z0-9_]*", "a gold table, such as `gold.customers`")]
 
 
 class _Strict(BaseModel):
