@@ -47,7 +47,7 @@ class Settings(BaseSettings):
         default="refuse",
         description="What a source that cannot be used means for the others: nothing is loaded, or all but that one.",
     )
-    partitions_start: date = Field(default=date(2020, 1, 1), description="First daily partition of every table.")
+    partitions_start: date = Field(default=date(2015, 1, 1), description="First daily partition of every table.")
     pii_key: SecretStr | None = Field(default=None, description="Key of the HMAC-SHA256 tokens, 32 characters or more.")
     pii_key_file: Path | None = Field(default=None, description="File that holds the key, when it is mounted.")
     dbt_project: Path = Field(default=CHECKOUT / "dbt_project", description="The dbt project of gold and mart.")

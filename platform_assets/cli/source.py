@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from platform_assets.cli.output import AsJson, failure, rich_table, settings_here, show
+from platform_assets.sources.ingestion_settings import Pattern
 
 if TYPE_CHECKING:
     from platform_assets.operations.onboarding.trial import Trial
@@ -22,6 +23,53 @@ source_app = typer.Typer(
 )
 Which = Annotated[str, typer.Argument(help="A source's name, or the path of its folder or file.")]
 _MARKS = {"done": "green", "unchanged": "green", "not needed": "dim", "waiting": "yellow", "failed": "red"}
+
+
+@source_app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Lower-case letters, digits and underscores: `stripe_payments`.")],
+    *,
+    pattern: Annotated[Pattern, typer.Option(help="How the data arrives.")] = Pattern.BATCH_FILE,
+    sample: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", help="A file of records (CSV, JSON, Parquet, Avro, gzip) to tell the schema from.", exists=True
+        ),
+    ] = None,
+    connector_type: Annotated[
+        str | None, typer.Option(help="webhook, sftp or database_query, which have a template of their own.")
+    ] = None,
+    table: Annotated[list[str] | None, typer.Option(help="Of a replicated database; may be given again.")] = None,
+    owner: Annotated[
+        str, typer.Option(help="Who answers for it: an e-mail address or `team:name`.")
+    ] = "team:data-platform",
+    domain: Annotated[str, typer.Option(help="The group of tables that it belongs to.")] = "platform",
+    as_json: AsJson = False,
+) -> None:
+    """Write the folder of a new source: its file, its schema, an excerpt of the sample without personal data."""
+    from platform_assets.operations.onboarding.new import new_source
+    from platform_assets.sources.yaml_file import SourceError
+
+    try:
+        written = new_source(
+            settings_here().sources,
+            name,
+            pattern,
+            sample=sample,
+            owner=owner,
+            domain=domain,
+            connector_type=connector_type,
+            tables=table or (),
+        )
+    except SourceError as error:
+        raise failure(str(error)) from None
+    if as_json:
+        files = [str(file) for file in written.files]
+        typer.echo(json.dumps({"folder": str(written.folder), "files": files, "next": written.next_command}, indent=2))
+        return
+    for file in written.files:
+        typer.echo(f"wrote {file}")
+    typer.echo(f"Read source.yaml: what a person has to decide is marked. Then: {written.next_command}")
 
 
 @source_app.command()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from platform_assets.operations.onboarding.sample import Sample, enough
-from platform_assets.sources.ingestion_settings import CsvSettings, RecordFormat
+from platform_assets.sources.ingestion_settings import CsvOptions, Format
 
 _DELIMITERS = (",", ";", "\t", "|")
 _SNIFFED_BYTES, _SNIFFED_RECORDS = 2**18, 20
@@ -60,9 +60,9 @@ def _csv_sample(
         notes.append("The file is not UTF-8; it was read as Latin-1. Look whether letters with accents are right.")
     return Sample(
         path,
-        RecordFormat.CSV,
+        Format.CSV,
         records,
-        csv=CsvSettings(**said),
+        csv=CsvOptions(**said),
         unreadable=unreadable,
         whole=whole,
         notes=tuple(notes),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from platform_assets.operations.onboarding.disguise import excerpt
 from platform_assets.operations.onboarding.sample import SampleError
-from platform_assets.sources.ingestion_settings import RecordFormat
+from platform_assets.sources.ingestion_settings import Format
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,11 +29,11 @@ def write_excerpt(inferred: Inferred, folder: Path, name: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.{sample.format.value}"
     writers = {
-        RecordFormat.JSONL: _write_lines,
-        RecordFormat.JSON: _write_document,
-        RecordFormat.CSV: _write_csv,
-        RecordFormat.PARQUET: _write_parquet,
-        RecordFormat.AVRO: _write_avro,
+        Format.JSONL: _write_lines,
+        Format.JSON: _write_document,
+        Format.CSV: _write_csv,
+        Format.PARQUET: _write_parquet,
+        Format.AVRO: _write_avro,
     }
     try:
         writers[sample.format](path, sample, records)

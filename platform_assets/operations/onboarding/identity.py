@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from platform_assets.contracts.json_schema import snake_case
 from platform_assets.contracts.model import Column
+from platform_assets.contracts.naming import snake_case
 
 Chosen = tuple[tuple[str, ...], str]
 

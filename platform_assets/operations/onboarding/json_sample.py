@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from platform_assets.operations.onboarding.sample import Sample, SampleError, enough
-from platform_assets.sources.ingestion_settings import RecordFormat
+from platform_assets.sources.ingestion_settings import Format
 
 MAX_RECORD_BYTES = 16 * 2**20
 MAX_DOCUMENT_BYTES = 128 * 2**20  # a document is read as a whole
@@ -43,7 +43,7 @@ def read_json(path: Path, text: TextIOWrapper, limit: int) -> Sample:
         raise SampleError(f"{path}: expected a JSON object, or an array of them; it holds {_kind(document)}")
     kept = records[: enough(records[0], limit)]
     unreadable = len(found) - len(records)
-    return Sample(path, RecordFormat.JSON, kept, unreadable=unreadable, whole=len(kept) == len(records))
+    return Sample(path, Format.JSON, kept, unreadable=unreadable, whole=len(kept) == len(records))
 
 
 def _from_lines(path: Path, text: TextIOWrapper, limit: int) -> Sample:
@@ -61,7 +61,7 @@ def _from_lines(path: Path, text: TextIOWrapper, limit: int) -> Sample:
             break
     return Sample(
         path,
-        RecordFormat.JSONL,
+        Format.JSONL,
         records,
         unreadable=unreadable,
         whole=next(lines, None) is None,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from platform_assets.contracts.json_schema import snake_case
+from platform_assets.contracts.naming import snake_case
 from platform_assets.operations.onboarding.excerpt_file import write_excerpt
 from platform_assets.operations.onboarding.infer import DIALECT, Inferred, infer
 from platform_assets.operations.onboarding.source_text import comment, file_lines, record_lines, scalar
@@ -22,7 +22,7 @@ from platform_assets.operations.onboarding.yaml_schema import EDITOR_SCHEMA
 from platform_assets.settings import CHECKOUT
 from platform_assets.sources.ingestion_settings import Pattern
 from platform_assets.sources.model import Name, Owner
-from platform_assets.sources.registry import SOURCE_FILE, load_folder, load_sources
+from platform_assets.sources.registry import SOURCE_FILE, load_folder, read_sources
 from platform_assets.sources.yaml_file import SourceError
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _write_all(draft: _Draft) -> tuple[Path, ...]:
         except SourceError as error:
             raise SourceError(str(error).replace(beside, str(root))) from None
         folder.rename(draft.folder)
-    load_sources.cache_clear()
+    read_sources.cache_clear()
     return tuple(draft.folder / path.relative_to(folder) for path in written)
 
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
-from platform_assets.contracts.json_schema import snake_case
 from platform_assets.contracts.model import Classification
+from platform_assets.contracts.naming import snake_case
 from platform_assets.operations.onboarding.shapes import EMAIL, IPV4, is_day
 
 Guess = tuple[Classification, str]

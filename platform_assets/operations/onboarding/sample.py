@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from platform_assets.sources.ingestion_settings import Compression, CsvSettings, RecordFormat
+from platform_assets.sources.ingestion_settings import Compression, CsvOptions, Format
 from platform_assets.sources.yaml_file import SourceError
 
 MAX_CELLS = 2_000_000  # so that a table of 2,000 columns takes seconds too
@@ -36,9 +36,9 @@ class Sample:
     """
 
     path: Path
-    format: RecordFormat
+    format: Format
     records: Sequence[Mapping[str, Any]]
-    csv: CsvSettings = field(default_factory=CsvSettings)
+    csv: CsvOptions = field(default_factory=CsvOptions)
     unreadable: int = 0
     whole: bool = True
     layout: Any = None
@@ -49,7 +49,7 @@ class Sample:
     @property
     def textual(self) -> bool:
         """Whether every value is text, and its type has to be told from how it looks."""
-        return self.format is RecordFormat.CSV
+        return self.format is Format.CSV
 
 
 def plain(value: object) -> Any:  # noqa: ANN401 - a JSON value

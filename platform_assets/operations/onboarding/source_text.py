@@ -9,7 +9,7 @@ import yaml
 
 from platform_assets.contracts.json_schema import read_json_schema
 from platform_assets.operations.onboarding.infer import Choice
-from platform_assets.sources.ingestion_settings import SETTINGS, Compression, Pattern, RecordFormat
+from platform_assets.sources.ingestion_settings import SETTINGS, Compression, Format, Pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -56,7 +56,7 @@ def file_lines(sample: Sample | None, pattern: Pattern, connector_type: str | No
     if sample.compression is not Compression.NONE:
         lines.append(f"compression: {sample.compression.value}")
     said = sample.csv.model_dump(exclude_unset=True)
-    if said and sample.format is RecordFormat.CSV:
+    if said and sample.format is Format.CSV:
         inner = ", ".join(f"{name}: {_quoted(value)}" for name, value in said.items())
         lines.append(f"csv: {{{inner}}}")
     return "".join(f"  {line}\n" for line in lines)

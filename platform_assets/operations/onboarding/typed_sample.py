@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from platform_assets.operations.onboarding.sample import MAX_CELLS, Sample, SampleError
-from platform_assets.sources.ingestion_settings import RecordFormat
+from platform_assets.sources.ingestion_settings import Format
 
 
 def read_parquet(path: Path, stream: IO[bytes], limit: int) -> Sample:
@@ -31,7 +31,7 @@ def read_parquet(path: Path, stream: IO[bytes], limit: int) -> Sample:
     declared = {name: found for name, kind in zip(layout.names, layout.types, strict=True) if (found := _arrow(kind))}
     return Sample(
         path,
-        RecordFormat.PARQUET,
+        Format.PARQUET,
         records,
         whole=len(records) == file.metadata.num_rows,
         layout=layout,
@@ -96,7 +96,7 @@ def read_avro(path: Path, stream: IO[bytes], limit: int) -> Sample:
     records: list[Any] = list(islice(reader, most))
     declared = {one["name"]: found for one in layout["fields"] if (found := _avro(one["type"]))}
     whole = next(iter(reader), None) is None
-    return Sample(path, RecordFormat.AVRO, records, whole=whole, layout=layout, declared=declared)
+    return Sample(path, Format.AVRO, records, whole=whole, layout=layout, declared=declared)
 
 
 def _avro(kind: Any) -> Mapping[str, Any] | None:  # noqa: ANN401 - an Avro schema
