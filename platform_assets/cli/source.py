@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -151,6 +152,36 @@ def deploy(which: Which, *, as_json: AsJson = False) -> None:
         typer.echo(json.dumps([step.as_json() for step in taken], indent=2))
     if any(step.outcome == "failed" for step in taken):
         raise typer.Exit(1)
+
+
+@source_app.command()
+def land(
+    name: Annotated[str, typer.Argument(help="The source's name.")],
+    files: Annotated[list[Path], typer.Argument(help="What it would drop.", exists=True, dir_okay=False)],
+    *,
+    arrival_date: Annotated[
+        datetime | None, typer.Option("--date", formats=["%Y-%m-%d"], help="Its arrival date; by default today (UTC).")
+    ] = None,
+    wait: Annotated[
+        float, typer.Option(help="Wait up to so many seconds until every silver table has taken it.", min=0)
+    ] = 0,
+) -> None:
+    """Land files as if the source had dropped them; a running platform takes them from there."""
+    from platform_assets.ingestion.landing import LandingError
+    from platform_assets.operations.onboarding.land import LandError, land_files, taken
+
+    (source,) = _named(name) or (None,)
+    if source is None:
+        raise failure(f"no source is called {name!r}; `platform-assets source list` names them")
+    settings = settings_here()
+    try:
+        for landed in land_files(settings, source, files, arrival_date.date() if arrival_date else None):
+            typer.echo(f"landed {landed.uri}")
+            if wait:
+                for table, rows in taken(settings, source, landed, wait):
+                    typer.echo(f"{table}: {rows:,} rows")
+    except (LandError, LandingError) as error:
+        raise failure(str(error)) from None
 
 
 @source_app.command("list")
