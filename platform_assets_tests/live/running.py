@@ -286,8 +286,8 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 def _own_sources(home: Path) -> Path:
     """The project's sources, where a test may add some."""
     folder = home.parent / "sources"
-    if not folder.exists():
-        shutil.copytree(load_settings().sources, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    for source in load_settings().sources.glob("*/source.yaml"):
+        shutil.copytree(source.parent, folder / source.parent.name, dirs_exist_ok=True)
     return folder
 
 

@@ -1,4 +1,4 @@
-"""The guide \"Onboard a source\", word for word, and the requirement document's own sources, on the running platform."""
+"""The guide to onboarding, word for word, and the requirement document's own sources, on the running platform."""
 
 from __future__ import annotations
 

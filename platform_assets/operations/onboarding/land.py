@@ -60,8 +60,8 @@ def taken(settings: Settings, source: Source, landed: LandingObject, seconds: fl
         while (published := _published(lakehouse, name, landed, since)) is None:
             if time.monotonic() > deadline:
                 raise LandError(
-                    f"{landed.uri} is not in {name} after {seconds:.0f} s. Is the platform running "
-                    f"(`platform-assets doctor`) and the source deployed (`platform-assets source deploy {source.name}`)?"
+                    f"{landed.uri} is not in {name} after {seconds:.0f} s. Is the platform running, and the source "
+                    f"deployed? See `platform-assets doctor` and `platform-assets source deploy {source.name}`."
                 )
             time.sleep(_POLL_SECONDS)
         since = since or published
