@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from platform_assets.operations.onboarding.sample import Sample
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.@:/-]*[A-Za-z0-9_]|[a-z]")
+_PROSE = re.compile("[A-Z][A-Za-z0-9 ]*(?:[A-Za-z0-9,;.()_-]+ )*[A-Za-z0-9,;.()_-]*")
 _WORDS = {"true", "false", "null", "yes", "no", "on", "off", "nan", "inf"}
 _STARTER = (
     Choice(("id",), "decide: what identifies a record"),
@@ -30,9 +31,7 @@ _DAYS = ("event_date", "partition_date", "platform_event_date")
 
 def scalar(text: str) -> str:
     """A text as a YAML scalar on one line."""
-    if text.lower() not in _WORDS and _PLAIN.fullmatch(text):
-        return text
-    if re.fullmatch("[A-Z][A-Za-z0-9 ]*", text) and text.lower() not in _WORDS:
+    if text.lower() not in _WORDS and (_PLAIN.fullmatch(text) or _PROSE.fullmatch(text)):
         return text
     return yaml.safe_dump(text, default_style='"', width=2**31).strip()
 

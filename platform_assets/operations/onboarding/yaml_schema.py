@@ -11,11 +11,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from platform_assets.contracts.check_catalogue import CHECKS
 from platform_assets.operations.onboarding.infer import DIALECT
 from platform_assets.settings import CHECKOUT
 from platform_assets.sources.forms import SHORT_FORM
-from platform_assets.sources.ingestion_settings import SETTINGS, Pattern
-from platform_assets.sources.model import Conforming, GoldStep, Kind, SilverTable, SourceFile
+from platform_assets.sources.ingestion_settings import CONNECTOR_TYPES, PARAMS, SETTINGS, Pattern
+from platform_assets.sources.model import Conforming, DataQuality, GoldStep, Kind, SilverTable, SourceFile
 
 EDITOR_SCHEMA = CHECKOUT / "docs" / "reference" / "source.schema.json"
 COMMAND = "python -m platform_assets.operations.onboarding.yaml_schema"
@@ -39,6 +40,9 @@ def source_schema() -> Schema:
     for step in (Conforming, GoldStep):
         definitions[step.__name__] |= {"minProperties": 1, "maxProperties": 1}
     definitions[SilverTable.__name__]["allOf"] = list(_of_a_table())
+    for listed in (SilverTable, DataQuality):
+        definitions[listed.__name__]["properties"]["rules"]["items"] = {"$ref": "#/$defs/Check"}
+    definitions["Check"] = {"anyOf": [check.json_schema for check in CHECKS.values()]}
     parts = {
         part: definitions[schema["properties"][part]["$ref"].rsplit("/", 1)[-1]] for part, _ in SHORT_FORM.values()
     }
@@ -53,7 +57,13 @@ def source_schema() -> Schema:
         "required": ["source_id"],
         "properties": schema["properties"] | short,
         "additionalProperties": False,
-        "allOf": [_has("pattern"), *_once(), *(_of_a_pattern(pattern) for pattern in Pattern), _with_secret()],
+        "allOf": [
+            _has("pattern"),
+            *_once(),
+            *(_of_a_pattern(pattern) for pattern in Pattern),
+            *(_of_a_connector(kind) for kind in CONNECTOR_TYPES),
+            _with_secret(),
+        ],
         "$defs": definitions,
     }
 
@@ -114,11 +124,22 @@ def _of_a_pattern(pattern: Pattern) -> Schema:
     return {"if": _says("pattern", {"const": pattern.value}), "then": {"allOf": [*wanted, _lacks(foreign)]}}
 
 
+def _of_a_connector(kind: str) -> Schema:
+    patterns, needed = CONNECTOR_TYPES[kind]
+    wanted = [_says("pattern", {"enum": [pattern.value for pattern in patterns]}), *map(_has, needed)]
+    if kind in PARAMS:
+        names, more = PARAMS[kind]
+        known = {"properties": {key: {} for key in (*names, *more)}, "additionalProperties": False}
+        wanted.append(_says("params", {"type": "object", "required": [*names], **known}))
+    return {"if": _says("connector_type", {"const": kind}), "then": {"allOf": wanted}}
+
+
 def _with_secret() -> Schema:
     return {"if": _says("auth_type", {"not": {"const": "none"}}), "then": _has("secret_name")}
 
 
 def _of_a_table() -> Iterator[Schema]:
+    """Events lie in partitions; what holds a state has a key."""
     events = {"properties": {"kind": {"const": Kind.EVENTS.value}}}
     yield {"if": events, "then": {"required": ["partition_column"]}, "else": {"required": ["key"]}}
 

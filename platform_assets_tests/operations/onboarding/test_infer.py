@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import json
 import tempfile
@@ -370,7 +371,7 @@ def test_latin_1_is_told_and_noted(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes("id;city\n1;Zürich\n2;Genève\n".encode("latin-1"))
     sample = infer(path).sample
-    assert (sample.csv.encoding, sample.csv.delimiter) == ("latin-1", ";")
+    assert (codecs.lookup(sample.csv.encoding), sample.csv.delimiter) == (codecs.lookup("latin-1"), ";")
     assert [record["city"] for record in sample.records] == ["Zürich", "Genève"]
     assert "Latin-1" in sample.notes[0]
 
