@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from platform_assets.operations.onboarding.sample import Sample
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.@:/-]*[A-Za-z0-9_]|[a-z]")
-_PROSE = re.compile("[A-Z][A-Za-z0-9 ]*(?:[A-Za-z0-9,;.()_-]+ )*[A-Za-z0-9,;.()_-]*")
+_PROSE = re.compile("[A-Z](?:[A-Za-z0-9 ,;.()_-]*[A-Za-z0-9.)])?")
 _WORDS = {"true", "false", "null", "yes", "no", "on", "off", "nan", "inf"}
 _STARTER = (
     Choice(("id",), "decide: what identifies a record"),
