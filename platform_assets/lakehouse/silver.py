@@ -14,6 +14,7 @@ from platform_assets.lakehouse.catalog import LakehouseError
 from platform_assets.lakehouse.conform import Accounting, Conformed, conform
 from platform_assets.lakehouse.drift import drifted
 from platform_assets.lakehouse.reader import relation
+from platform_assets.lakehouse.transforms import transformed
 from platform_assets.lakehouse.values import typed_value
 from platform_assets.sources.contracts import BROKEN_RULES, EVENT_DATE, quarantine_contract, silver_contract
 
@@ -130,7 +131,7 @@ def conformed(
             connection,
             conform(
                 connection,
-                bronze,
+                transformed(connection, bronze, table.transforms, source.folder),
                 contract,
                 key=lakehouse.settings.require_pii_key(),
                 partition=partition,

@@ -160,6 +160,7 @@ def _table(file: SourceFile, record: SchemaColumns) -> SilverTable:
         ordering=told[0].ordering if told else (),
         partition_column=day if events else None,
         rules=rules,
+        transforms=tuple(step.transform for step in steps if step.transform),
     )
 
 

@@ -18,6 +18,7 @@ from platform_assets.contracts.json_schema import SchemaColumns, read_json_schem
 from platform_assets.contracts.migration import Migration
 from platform_assets.contracts.model import Classification
 from platform_assets.sources.ingestion_settings import Ingestion
+from platform_assets.sources.own_code import is_reference
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,32 @@ class Kind(StrEnum):
     SCD2 = "scd2"  # every version of each key, with the time from which to which it held
 
 
+class Transform(_Strict):
+    """A step of one's own between bronze and the contract: SQL, or a class or function on Polars (S1-80)."""
+
+    name: Name
+    sql: str | None = Field(
+        default=None,
+        min_length=1,
+        description="A SELECT from `rows`, or a file `name.sql` beside the YAML that holds it.",
+    )
+    code: str | None = Field(
+        default=None, alias="class", description="`file.py:Name` or `package.module:Name`: a class or a function."
+    )
+    params: dict[str, Any] = Field(default_factory=dict, description="`$name` in SQL, or what the code is given.")
+
+    @model_validator(mode="after")
+    def _one(self) -> Transform:
+        if (self.sql is None) == (self.code is None):
+            raise ValueError(f"transform {self.name!r} says either `sql` or `class`")
+        if self.code is not None and not is_reference(self.code):
+            raise ValueError(
+                f"transform {self.name!r}: {self.code!r} names no code; expected `file.py:Name`, beside this file, or "
+                "`package.module:Name`"
+            )
+        return self
+
+
 class SilverTable(_Strict):
     """One silver table of a source, with its quarantine sibling."""
 
@@ -97,6 +124,7 @@ class SilverTable(_Strict):
     )
     pandera: str | None = Field(default=None, description="A Pandera `DataFrameModel` of an expert's: `file.py:Class`.")
     rules: tuple[dict[str, Any], ...] = Field(default=(), description="Further promises about rows; see the rules.")
+    transforms: tuple[Transform, ...] = Field(default=(), description="What is done to rows before they are judged.")
 
     def __hash__(self) -> int:
         """By name, which is unique: mappings, which some settings are, have no hash."""
@@ -144,6 +172,7 @@ class Conforming(_Step):
 
     deduplication: Deduplication | None = None
     data_quality: DataQuality | None = None
+    transform: Transform | None = None
 
 
 class Join(_Strict):

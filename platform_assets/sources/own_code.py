@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 REFERENCE = re.compile(
-    r"(?P<file>[\w-]+\.py):(?P<in_file>[A-Za-z_]\w*)|(?P<module>[A-Za-z_][\w.]*)[.:](?P<name>[A-Za-z_]\w*)"
+    r"(?P<file>[\w-]+\.py):(?P<in_file>[A-Za-z_]\w*)|(?P<module>[A-Za-z_][\w.]*)[.:](?P<name>(?!py$)[A-Za-z_]\w*)"
 )
 
 

@@ -12,9 +12,13 @@ from typing import Any
 import httpx
 import pytest
 
+from platform_assets.ingestion.bronze import ingest
 from platform_assets.ingestion.connectors import ConnectorError, cloud_storage
 from platform_assets.ingestion.landing import Landing
 from platform_assets.ingestion.ledger import Ledger
+from platform_assets.lakehouse.catalog import Lakehouse
+from platform_assets.lakehouse.reader import relation
+from platform_assets.lakehouse.silver import rebuild
 from platform_assets.settings import Settings
 from platform_assets.sources.registry import load_folder
 from platform_assets_tests.ingestion.connectors.ticks import Ticks, write_source
@@ -177,6 +181,33 @@ def test_each_table_of_a_database_has_its_own_folder(
     sources = load_folder(root)
     theirs.drop(f"{folder}2026/11/a.jsonl", b"{}\n")
     assert [len(Ticks(settings, source)().objects) for source in sources] == [1, 0]
+
+
+def test_the_rows_of_a_watched_object_arrive_in_silver(settings: Settings, theirs: Watched, tmp_path: Path) -> None:
+    schema = {
+        "type": "object",
+        "required": ["id"],
+        "properties": {"id": {"type": "integer"}, "name": {"type": "string"}, "length": {"type": "integer"}},
+    }
+    measure = {"name": "measure", "sql": "SELECT * REPLACE (length(name) AS length) FROM rows"}
+    source = write_source(
+        tmp_path,
+        "exports",
+        schema=schema,
+        pattern="batch_file",
+        location=f"gs://{theirs.name}/exports/",
+        processing={"bronze_to_silver": [{"transform": measure}]},
+    )
+    tick, lakehouse = Ticks(settings, source), Lakehouse(settings)
+    for content in (b'{"id": 1, "name": "Ada"}\n', b'{"id": 1, "name": "Grace"}\n{"id": 2, "name": "Jo"}\n'):
+        theirs.drop("exports/people.jsonl", content)
+        for arrival in tick().objects:
+            ingest(settings, lakehouse, source, arrival.arrival_date, rebuild=False, run_id="run")
+    rebuilt = rebuild(lakehouse, source, source.file.silver[0], partition=None, run_id="run")
+    assert (rebuilt.accounting.rows_in, rebuilt.accounting.rows_duplicate) == (3, 1)
+    with lakehouse.connect() as connection:
+        rows = connection.execute(f"SELECT id, name, length FROM {relation(lakehouse, 'silver.exports')} ORDER BY id")
+        assert rows.fetchall() == [(1, "Grace", 5), (2, "Jo", 2)]
 
 
 def test_the_emulator_still_ignores_the_precondition_of_a_rewrite(settings: Settings, theirs: Watched) -> None:
