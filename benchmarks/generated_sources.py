@@ -67,7 +67,7 @@ def _write_source(root: Path, number: int, seed: int) -> str:
         properties |= {"occurred_at": {"type": "string", "format": "date-time"}, "owner_id": {"type": "string"}}
     properties |= {field: _FIELDS[field] for field in fields}
     required = list(properties)[: 1 if is_list else 3]
-    short = number % _EVERY == 3
+    short = number % _EVERY == 3  # the fourth of each five
     settings = _short_form(name) if short else _long_form(random, number, seed, name, fields)
     folder = root / name
     folder.mkdir(parents=True)

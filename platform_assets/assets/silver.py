@@ -36,7 +36,10 @@ if TYPE_CHECKING:
 ROW_ACCOUNTING_CHECK = "row_accounting"
 QUARANTINE_CHECK = "quarantine"
 WARNINGS_CHECK = "warnings"
-_CURRENT_STATE_REASON = f"{WHOLE_TABLE}: the latest state of every key, whenever it arrived"
+_WHOLE_TABLE_REASONS = {
+    Kind.CURRENT_STATE: f"{WHOLE_TABLE}: the latest state of every key, whenever it arrived",
+    Kind.SCD2: f"{WHOLE_TABLE}: every version of every key, which holds until the next one",
+}
 
 
 def silver_asset(source: "Source", table: "SilverTable", sources: "Sequence[Source]") -> dg.AssetsDefinition:
@@ -103,7 +106,7 @@ def reopen(
 def _specs(
     source: "Source", table: "SilverTable", contract: "Contract", broken: "Contract"
 ) -> tuple[dg.AssetSpec, dg.AssetSpec]:
-    facts = source_facts(source, None if table.kind is Kind.EVENTS else _CURRENT_STATE_REASON)
+    facts = source_facts(source, _WHOLE_TABLE_REASONS.get(table.kind))
     arrives = arrival_key(table) if table.kind is Kind.EVENTS else dg.AssetKey(["bronze", source.name])
     referred = {str(rule.argument).rpartition(".")[0] for rule in contract.rules if rule.kind == REFERENCES}
     deps = [arrives, *(asset_key(name) for name in sorted(referred))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import dagster as dg
@@ -116,18 +117,24 @@ def with_conditions(assets: Iterable[dg.AssetsDefinition]) -> list[dg.AssetsDefi
             made_of[dep.asset_key].append(spec)
 
     def conditioned(spec: dg.AssetSpec) -> dg.AssetSpec:
-        layer = spec.tags.get("layer")
-        if layer not in _DERIVED_LAYERS:
-            return spec
-        read = [dep.asset_key for dep in spec.deps if dep.asset_key in undated]
-        selection = dg.AssetSelection.assets(*read) if read and spec.partitions_def is not None else None
-        if layer in {"silver", "quarantine"}:
-            condition = on_arrival(selection, _readers(spec, made_of))
-        else:
-            condition = on_update() if selection is None else on_update_of_dated(selection)
+        read = [dep.asset_key for dep in spec.deps if dep.asset_key in undated] if spec.partitions_def else []
+        condition = _condition(spec.tags["layer"], tuple(read), tuple(_readers(spec, made_of)))
         return spec.replace_attributes(automation_condition=condition)
 
-    return [definition.map_asset_specs(conditioned) for definition in found]
+    return [definition.map_asset_specs(conditioned) if _is_derived(definition) else definition for definition in found]
+
+
+def _is_derived(definition: dg.AssetsDefinition) -> bool:
+    return any(spec.tags.get("layer") in _DERIVED_LAYERS for spec in definition.specs)
+
+
+@cache  # most tables have the same one
+def _condition(layer: str, undated: tuple[dg.AssetKey, ...], readers: tuple[dg.AssetKey, ...]) -> Condition:
+    """The condition of a table of the layer that reads undated tables and is read by others."""
+    selection = dg.AssetSelection.assets(*undated) if undated else None
+    if layer in {"silver", "quarantine"}:
+        return on_arrival(selection, readers)
+    return on_update() if selection is None else on_update_of_dated(selection)
 
 
 def _readers(spec: dg.AssetSpec, made_of: Mapping[dg.AssetKey, Sequence[dg.AssetSpec]]) -> list[dg.AssetKey]:

@@ -127,18 +127,37 @@ def release(
 
 
 @quarantine_app.command()
-def discard(table: TableName, rows: RowIds, *, why: Why, by: By = None, as_json: AsJson = False) -> None:
+def discard(
+    table: TableName,
+    rows: Annotated[list[str] | None, typer.Argument(metavar="[ROW...]", help="Rows, or none with an option.")] = None,
+    *,
+    why: Why,
+    by: By = None,
+    partition: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="All open rows of this partition.")
+    ] = None,
+    rule: Annotated[str | None, typer.Option(help="All open rows that break this rule.")] = None,
+    as_json: AsJson = False,
+) -> None:
     """Decide that rows need no mending. They stay in quarantine, and are not open any more."""
     from platform_assets.lakehouse.catalog import Lakehouse
-    from platform_assets.operations.quarantine import current_user
+    from platform_assets.operations.quarantine import current_user, discard_open
     from platform_assets.operations.quarantine import discard as discard_rows
 
     with _told():
-        decisions = discard_rows(Lakehouse(settings_here()), table, rows, by=by or current_user(), why=why)
+        lakehouse, author = Lakehouse(settings_here()), by or current_user()
+        if rows and (partition or rule):
+            raise typer.BadParameter("name rows, or say --partition or --rule, not both")
+        if rows:
+            decisions = discard_rows(lakehouse, table, rows, by=author, why=why)
+        else:
+            day = partition.date() if partition else None
+            decisions = discard_open(lakehouse, table, partition=day, rule=rule, by=author, why=why)
     if as_json:
         typer.echo(json.dumps([decision.as_json() for decision in decisions], indent=2))
     else:
-        typer.echo(f"{len(decisions)} rows discarded, {len(set(rows)) - len(decisions)} had been before")
+        before = len(set(rows or ())) - len(decisions)
+        typer.echo(f"{len(decisions)} rows discarded" + (f", {before} had been before" if before > 0 else ""))
 
 
 def _overview(found: NotThrough) -> list[Table]:

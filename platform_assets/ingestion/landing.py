@@ -10,7 +10,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -115,21 +115,87 @@ class Landing:
         """Name of the bucket."""
         return self._settings.landing_bucket
 
-    def put(self, source: str, arrival_date: date, file_name: str, content: bytes) -> LandingObject:
-        """Land an object. It is durable when this returns; one that exists is returned as it is, never replaced."""
+    def put(
+        self,
+        source: str,
+        arrival_date: date,
+        file_name: str,
+        content: bytes | Path,
+        *,
+        content_type: str = JSON_LINES,
+        metadata: Mapping[str, str] | None = None,
+    ) -> LandingObject:
+        """Land an object. It is durable when this returns; one that exists is returned as it is, never replaced.
+
+        Args:
+            source: the source's name.
+            arrival_date: the day, which is part of its name.
+            file_name: what comes after the day.
+            content: the bytes, or the file that holds them.
+            content_type: their media type.
+            metadata: further words that the store keeps beside the object: see `remembered`.
+        """
         from google.api_core.exceptions import NotFound, PreconditionFailed
 
-        name = f"source={source}/date={arrival_date.isoformat()}/{file_name}"
-        if not _DATED.fullmatch(name):
-            raise LandingError(f"{name!r} is no landing name: expected source=<source>/date=<YYYY-MM-DD>/<name>.")
-        blob = self._bucket.blob(name)
+        blob = self._bucket.blob(_landing_name(source, arrival_date, file_name))
+        blob.metadata = dict(metadata) if metadata else None
         try:
-            blob.upload_from_string(content, content_type=JSON_LINES, if_generation_match=0)
+            if isinstance(content, bytes):
+                blob.upload_from_string(content, content_type=content_type, if_generation_match=0)
+            else:
+                blob.upload_from_filename(str(content), content_type=content_type, if_generation_match=0)
         except PreconditionFailed:
             blob.reload()
         except NotFound as error:
             raise self._no_bucket() from error
         return self._arrival(blob, source, arrival_date)
+
+    def copy(self, source: str, arrival_date: date, file_name: str, original: Blob) -> LandingObject | None:
+        """Land a copy of a generation of another bucket's object, made by the store itself, byte by byte the same.
+
+        Returns:
+            The object, new or landed before; None if the original has no such generation any more.
+        """
+        from google.api_core.exceptions import NotFound, PreconditionFailed
+
+        found = self.find(source, arrival_date, file_name)
+        if found is not None:  # asked first: the emulator does not know the precondition of a rewrite
+            return found
+        blob = self._bucket.blob(_landing_name(source, arrival_date, file_name))
+        token = None
+        try:
+            while True:
+                token, _, _ = blob.rewrite(original, token=token, if_generation_match=0)
+                if token is None:
+                    break
+            blob.reload()
+        except PreconditionFailed:  # another process was faster
+            blob.reload()
+        except NotFound as error:
+            if not self._bucket.exists():
+                raise self._no_bucket() from error
+            return None
+        return self._arrival(blob, source, arrival_date)
+
+    def find(self, source: str, arrival_date: date, file_name: str) -> LandingObject | None:
+        """The object of that name, if it has landed."""
+        blob = self._bucket.get_blob(_landing_name(source, arrival_date, file_name))
+        return None if blob is None else self._arrival(blob, source, arrival_date)
+
+    def remembered(self, arrival: LandingObject) -> tuple[bytes, dict[str, str]]:
+        """The content of an object and the words that it was landed with.
+
+        Raises:
+            ArrivalVanished: it was overwritten or deleted.
+        """
+        from google.api_core.exceptions import NotFound
+
+        blob = self._bucket.blob(arrival.name, generation=arrival.generation)
+        try:
+            blob.reload()
+            return blob.download_as_bytes(raw_download=True), dict(blob.metadata or {})
+        except NotFound as error:
+            raise ArrivalVanished(arrival) from error
 
     def objects(
         self, source: str, arrival_date: date | None = None, *, after: str | None = None, limit: int | None = None
@@ -153,11 +219,6 @@ class Landing:
             if arrival is not None and arrival.name != after:
                 found.append(arrival)
         return found
-
-    def find(self, source: str, arrival_date: date, file_name: str) -> LandingObject | None:
-        """The object of that name, as it is now, or None."""
-        blob = self._bucket.get_blob(f"source={source}/date={arrival_date.isoformat()}/{file_name}")
-        return None if blob is None else self._arrival(blob, source, arrival_date)
 
     def odd_names(self, source: str) -> list[str]:
         """Names under the source's prefix that are not `source=<source>/date=<YYYY-MM-DD>/<name>`: never ingested.
@@ -280,6 +341,13 @@ class Landing:
             f"The landing bucket {self.bucket_name!r} of project {self._settings.project!r} does not exist. Create it, "
             "or set PLATFORM_LANDING_BUCKET to the one that does."
         )
+
+
+def _landing_name(source: str, arrival_date: date, file_name: str) -> str:
+    name = f"source={source}/date={arrival_date.isoformat()}/{file_name}"
+    if not _DATED.fullmatch(name):
+        raise LandingError(f"{name!r} is no landing name: expected source=<source>/date=<YYYY-MM-DD>/<name>.")
+    return name
 
 
 def _as_date(text: str) -> date | None:

@@ -11,7 +11,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from platform_assets.contracts.iceberg_schema import duckdb_type
 from platform_assets.contracts.model import Column, Contract, Rule
 from platform_assets.contracts.rules import literal, quote
 from platform_assets.lakehouse import publisher
@@ -213,18 +212,21 @@ def _recorded(lakehouse: Lakehouse, table: Table) -> set[tuple[str, str]]:
 
 
 def _append(lakehouse: Lakehouse, base: Table, decisions: Sequence[Decision]) -> None:
-    contract = decisions_contract()
+    import polars as pl
+
+    contract, day = decisions_contract(), decisions[0].decided_at.date()
     rows = [
         (
             *(decision.row_id, decision.table, decision.landing_uri, decision.landing_generation),
             *(decision.row_number, decision.line_number, decision.outcome.value, decision.decided_by, decision.why),
             *(decision.decided_at, ", ".join(decision.changed) or None),
-            *(decision.released_uri, decision.released_generation, decisions[0].decided_at.date()),
+            *(decision.released_uri, decision.released_generation, day),
         )
         for decision in decisions
     ]
-    columns = ", ".join(f"{quote(column.name)} {duckdb_type(column)}" for column in contract.columns)
+    frame = pl.DataFrame(
+        rows, schema=[column.name for column in contract.columns], orient="row", infer_schema_length=None
+    )
     with lakehouse.connect() as connection:
-        connection.execute(f"CREATE TEMP TABLE decisions ({columns})")
-        connection.executemany(f"INSERT INTO decisions VALUES ({', '.join('?' * len(contract.columns))})", rows)
-        publisher.append(lakehouse, contract, connection, "decisions", base=base, partition=rows[0][-1], properties={})
+        connection.register("decisions", frame)
+        publisher.append(lakehouse, contract, connection, "decisions", base=base, partition=day, properties={})

@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from platform_assets.contracts.rules import quote
+from platform_assets.lakehouse.reader import table_relation
 from platform_assets.sources.contracts import UNEXPECTED, BronzeField
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from duckdb import DuckDBPyConnection
+
+    from platform_assets.lakehouse.catalog import Lakehouse
 
 MAX_REPORTED = 1000  # a producer may put values where names belong
 _JSON_TYPES = {
@@ -52,6 +57,15 @@ def unexpected_members(connection: DuckDBPyConnection, table: str) -> tuple[Unex
         f"FROM {table} WHERE {UNEXPECTED} IS NOT NULL) GROUP BY ALL ORDER BY rows DESC, name, kind LIMIT {MAX_REPORTED}"
     )
     return tuple(Unexpected(name, _JSON_TYPES[kind], rows) for name, kind, rows in found.fetchall())
+
+
+def drifted(lakehouse: Lakehouse, bronze: str, *, where: Mapping[str, date] | None = None) -> tuple[Unexpected, ...]:
+    """As `unexpected_members`, of the rows of a bronze table that `where` chooses; none if it was never published."""
+    table = lakehouse.find(bronze)
+    if table is None or UNEXPECTED not in table.schema().column_names:  # published before the column was kept
+        return ()
+    with lakehouse.connect() as connection:
+        return unexpected_members(connection, table_relation(table, where=where))
 
 
 def absent_fields(connection: DuckDBPyConnection, table: str, fields: Sequence[BronzeField]) -> Mapping[str, int]:

@@ -6,17 +6,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from platform_assets.contracts.drift import explain_drift
 from platform_assets.contracts.iceberg_schema import duckdb_type
 from platform_assets.contracts.rules import REFERENCES, literal, quote
 from platform_assets.lakehouse import publisher
 from platform_assets.lakehouse.catalog import LakehouseError
 from platform_assets.lakehouse.conform import Accounting, Conformed, conform
+from platform_assets.lakehouse.drift import drifted
 from platform_assets.lakehouse.reader import relation
 from platform_assets.lakehouse.values import typed_value
 from platform_assets.sources.contracts import BROKEN_RULES, EVENT_DATE, quarantine_contract, silver_contract
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import date
 
     import duckdb
@@ -30,12 +32,14 @@ if TYPE_CHECKING:
 class PublishBlocked(Exception):
     """Too many rows broke the contract: something is wrong with the source, and readers keep the last good data."""
 
-    def __init__(self, table: str, accounting: Accounting, limit: float) -> None:
+    def __init__(self, table: str, accounting: Accounting, limit: float, drift: Sequence[str]) -> None:
         self.accounting = accounting
+        self.drift = tuple(drift)
         super().__init__(
             f"{table}: {accounting.rows_quarantined} of {accounting.rows_in} rows break the contract "
-            f"({accounting.quarantine_ratio:.1%}); the source allows {limit:.1%}. Nothing was published: look at the "
-            "rows in bronze, mend the source or its contract, then materialise the partition again."
+            f"({accounting.quarantine_ratio:.1%}); the source allows {limit:.1%}. Nothing was published, readers keep "
+            f"the last good data. What changed: {'; '.join(drift)}. Mend the source or its contract, then materialise "
+            "the partition again."
         )
 
 
@@ -86,7 +90,8 @@ def rebuild(
         accounting = split.accounting
         limit = source.file.quarantine
         if accounting.rows_in >= limit.minimum_rows and accounting.quarantine_ratio > limit.max_ratio:
-            raise PublishBlocked(silver.table, accounting, limit.max_ratio)
+            drift = _drift(lakehouse, source, silver, partition, connection, accounting)
+            raise PublishBlocked(silver.table, accounting, limit.max_ratio, drift)
         properties = _properties(accounting, partition, run_id)
         # Silver first: if its audit fails, quarantine stays as it was too.
         good = publisher.replace(
@@ -157,6 +162,21 @@ def reopened_partitions(lakehouse: Lakehouse, source: Source, table: SilverTable
                 ).fetchall()
                 days.update(day for (day,) in found)
     return sorted(days)
+
+
+def _drift(
+    lakehouse: Lakehouse,
+    source: Source,
+    contract: Contract,
+    partition: date | None,
+    connection: duckdb.DuckDBPyConnection,
+    accounting: Accounting,
+) -> list[str]:
+    """What changed at the source, in words (S0-59)."""
+    where = {EVENT_DATE: partition} if partition else None
+    unexpected = drifted(lakehouse, f"bronze.{source.name}", where=where)
+    members = {(member.name, member.json_type): member.records for member in unexpected}
+    return explain_drift(contract, _counts(connection), accounting.rows_in, members)
 
 
 def known_values(lakehouse: Lakehouse, contract: Contract) -> dict[str, str]:

@@ -25,7 +25,7 @@ from platform_assets.local import home, servers
 from platform_assets.local.home import StackError, running_environment
 from platform_assets.local.servers import HOST, Probe, Server, ServerError
 from platform_assets.settings import CHECKOUT, Settings
-from platform_assets.sources.registry import load_sources
+from platform_assets.sources.registry import load_sources, read_sources
 
 # The port that each process takes when it is free.
 PREFERRED_PORTS = {"gcs": 4443, "pubsub": 8085, "fakestore": 8787, "code server": 4000, "dagit": 3000}
@@ -238,11 +238,13 @@ class LocalStack:
         self.environment = {
             "PLATFORM_HOME": str(self.home),
             "PLATFORM_LANDING_BUCKET": self.settings.landing_bucket,
+            "PLATFORM_SOURCES": str(self.settings.sources.resolve()),
             "GOOGLE_CLOUD_PROJECT": self.settings.project,
             "STORAGE_EMULATOR_HOST": gcs.url,
             "PUBSUB_EMULATOR_HOST": pubsub.address,
             "FAKESTORE_URL": fakestore.url,
             "DAGSTER_HOME": str(dagster_home),
+            "PLATFORM_BROKEN_SOURCES": "leave_out",
         }
         if self.settings.pii_key is None:
             self.environment["PLATFORM_PII_KEY_FILE"] = str(self.settings.pii_key_file or home.pii_key_file(self.home))
@@ -252,6 +254,8 @@ class LocalStack:
 
     def _create_resources(self) -> None:
         """What each source needs, where it does not exist yet."""
+        for error in read_sources(self.settings.sources).broken.values():
+            self._say(f"LEFT OUT, because it cannot be used: {error}")
         for source in load_sources():
             for name in ensure_for(self.settings, source):
                 self._say(f"{source.name}: made {name}")

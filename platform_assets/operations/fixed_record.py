@@ -63,9 +63,10 @@ def parse_change(text: str) -> Change:
     path, equals, value = text.partition("=")
     steps = _steps(path.strip())
     if not equals or not steps:
+        # Without `=` it may be a value, which is not for repeating.
+        seen = f"{path.strip()!r} is no such path" if equals else "one of them has no `=`"
         raise QuarantineError(
-            "--set wants field=value, such as `quantity=2`, `address.city=Bonn` or `products[0].quantity=2`; "
-            f"{path.strip()!r} is no such path" + ("" if equals else ", or its `=` is missing")
+            "--set wants field=value, such as `quantity=2`, `address.city=Bonn` or `products[0].quantity=2`; " + seen
         )
     return Change(path.strip(), steps, _value(value))
 

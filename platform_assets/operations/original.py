@@ -10,15 +10,18 @@ import gzip
 import json
 import tempfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from platform_assets.contracts.rules import quote
 from platform_assets.ingestion.landing import ArrivalVanished, LandingObject
+from platform_assets.ingestion.records import read_objects
 from platform_assets.operations.fixed_record import parse_record, written
 from platform_assets.operations.quarantined_rows import QuarantineError
+from platform_assets.sources.contracts import UNEXPECTED, bronze_fields, declared_names
 from platform_assets.sources.ingestion_settings import Format
 
 if TYPE_CHECKING:
@@ -62,29 +65,23 @@ def read_original(landing: Landing, source: Source, row: QuarantinedRow, scratch
         scratch: existing folder for the time being; what is written there is removed again.
 
     Raises:
-        QuarantineError: the object is gone, damaged, of a format out of which no record can be taken, or does not hold
-            such a record.
+        QuarantineError: the object is gone or damaged, or does not hold such a record.
     """
-    settings = source.file.ingestion
-    if settings.format not in {Format.JSONL, Format.JSON}:
-        raise QuarantineError(
-            f"{row.landing_uri} is {settings.format}, and a record can be taken out of JSON only; give the whole "
-            "mended record with --file"
-        )
-    with tempfile.TemporaryDirectory(dir=scratch, prefix="original-") as folder:
-        try:
-            (path,) = landing.download([_address(landing, source, row)], Path(folder))
-            record = _record(path, row.row_number, document=settings.format is Format.JSON)
-        except ArrivalVanished:
-            raise _lost(row, "was overwritten or deleted") from None
-        except (EOFError, zlib.error, gzip.BadGzipFile):
-            raise _lost(row, "is a damaged gzip file") from None
-        except ValueError:
-            raise _lost(row, f"does not hold JSON at record {row.row_number}") from None
-    if not settings.streams:
-        return Original(_as_object(record, row))
-    message = _as_object(record, row)
-    return Original(_as_object(parse_record(str(message.get(_DATA))), row), message)
+    try:
+        with tempfile.TemporaryDirectory(dir=scratch, prefix="original-") as folder:
+            arrival = _address(landing, source, row)
+            (path,) = landing.download([arrival], Path(folder))
+            record = _record(source, arrival, path, row.row_number)
+    except ArrivalVanished:
+        raise _lost(row, "was overwritten or deleted") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise _lost(row, "is a damaged gzip file") from None
+    except ValueError:
+        raise _lost(row, f"does not hold JSON at record {row.row_number}") from None
+    found = _as_object(record, row)
+    if not source.file.ingestion.streams:
+        return Original(found)
+    return Original(_as_object(parse_record(str(found.get(_DATA))), row), found)
 
 
 def _address(landing: Landing, source: Source, row: QuarantinedRow) -> LandingObject:
@@ -98,17 +95,51 @@ def _address(landing: Landing, source: Source, row: QuarantinedRow) -> LandingOb
     return LandingObject(source.name, day, name, row.landing_generation, 0, row.landed_at, bucket)
 
 
-def _record(path: Path, row_number: int, *, document: bool) -> object:
+def _record(source: Source, arrival: LandingObject, path: Path, row_number: int) -> object:
+    kind = source.file.ingestion.format
+    is_lines = arrival.name.removesuffix(".gz").endswith(".jsonl")  # whatever the source's format is
+    if kind not in {Format.JSONL, Format.JSON} and not is_lines:
+        return _row_as_record(source, arrival, path, row_number)
     with path.open("rb") as stored:
         packed = stored.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
     with cast("BinaryIO", gzip.open(path)) if packed else path.open("rb") as lines:
-        if document:
+        if kind is Format.JSON and not is_lines:
             records = _document(lines)
             if records is not None:
                 return records[row_number - 1] if row_number <= len(records) else None
             lines.seek(0)
         line = next(islice(_lines(lines), row_number - 1, None), None)
     return None if line is None else parse_record(line)
+
+
+def _row_as_record(source: Source, arrival: LandingObject, path: Path, row_number: int) -> object:
+    """A row of a format that is no JSON, as the JSON that bronze would keep the same way; secrets are still in it."""
+    import duckdb
+
+    unclassified = replace(source, file=source.file.model_copy(update={"classification": {}}))
+    fields = bronze_fields(unclassified)
+    settings = source.file.ingestion
+    with duckdb.connect(config={"temp_directory": str(path.parent)}) as connection:
+        read_objects(
+            connection,
+            [(arrival, path)],
+            fields,
+            envelope=False,
+            file_format=settings.format,
+            csv=settings.csv,
+            declared=declared_names(unclassified),
+        )
+        columns = ", ".join([UNEXPECTED, *(quote(field.name) for field in fields)])
+        found = connection.execute(f"SELECT {columns} FROM records WHERE _row_number = {row_number}").fetchone()
+    if found is None:
+        return None
+    unexpected, *values = found
+    record = {
+        str(field.source_name): value if field.text else parse_record(value)
+        for field, value in zip(fields, values, strict=True)
+        if value is not None
+    }
+    return {**record, **(parse_record(unexpected) if unexpected else {})}
 
 
 def _document(content: BinaryIO) -> list[object] | None:

@@ -14,6 +14,7 @@ from platform_assets.operations.quarantined_rows import (
     LAYER,
     QuarantinedRow,
     QuarantineError,
+    open_rows,
     quarantine_tables,
     rows_by_id,
 )
@@ -112,6 +113,21 @@ def discard(lakehouse: Lakehouse, table: str, row_ids: Sequence[str], *, by: str
     for row in rows:
         if row.outcome is Outcome.RELEASED:
             raise QuarantineError(f"The {row} was {row.history}: it cannot be discarded any more")
+    return record(lakehouse, [decision_on(row, Outcome.DISCARDED, by, why) for row in rows])
+
+
+def discard_open(
+    lakehouse: Lakehouse, table: str, *, partition: date | None = None, rule: str | None = None, by: str, why: str
+) -> list[Decision]:
+    """As `discard`, for all open rows of a partition, or that break a rule, or both: what one mistake has made of many.
+
+    Raises:
+        QuarantineError: neither is given, there is no such table or rule, or author or reason is empty.
+    """
+    refuse_anonymous(by, why)
+    if partition is None and rule is None:
+        raise QuarantineError("Which rows? Name them, or say --partition or --rule")
+    rows = open_rows(lakehouse, table, partition=partition, rule=rule, limit=None).rows
     return record(lakehouse, [decision_on(row, Outcome.DISCARDED, by, why) for row in rows])
 
 

@@ -108,7 +108,7 @@ class OpenRows:
 
 
 def open_rows(
-    lakehouse: Lakehouse, table: str, *, partition: date | None = None, rule: str | None = None, limit: int = 20
+    lakehouse: Lakehouse, table: str, *, partition: date | None = None, rule: str | None = None, limit: int | None = 20
 ) -> OpenRows:
     """Rows of a quarantine table about which nothing was decided yet.
 
@@ -117,7 +117,7 @@ def open_rows(
         table: the table's name, with or without its layer.
         partition: only of this date.
         rule: only those that break this rule, such as `quantity.exclusive_minimum`.
-        limit: how many at most.
+        limit: how many at most; None for all.
 
     Raises:
         QuarantineError: there is no such table, or no open row breaks such a rule.

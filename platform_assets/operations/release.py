@@ -175,9 +175,19 @@ def _mended(
             yield _Mended(row, original.line(records[position]), (WHOLE_RECORD,))
         else:
             original = read_original(landing, source, row, folder)
-            fixed = changed(original.record, changes, source.record_schema)
+            fixed = changed(original.record, changes, _schema(source))
             differs = written(fixed) != written(original.record)
             yield _Mended(row, original.line(fixed), tuple(change.path for change in changes), differs)
+
+
+def _schema(source: Source) -> dict[str, Any] | None:
+    """The record's schema with the fields of all versions by which silver tables are made."""
+    if source.record_schema is None:
+        return None
+    properties: dict[str, Any] = {}
+    for version in (*(source.at(table) for table in source.file.silver), source):
+        properties.update((version.record_schema or {}).get("properties", {}))
+    return {**source.record_schema, "properties": properties}
 
 
 def _landed_before(landing: Landing, source: Source, mended: _Mended, folder: Path) -> LandingObject | None:

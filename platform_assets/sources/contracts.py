@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 from platform_assets.contracts.checks import read_checks
+from platform_assets.contracts.history import HISTORY_NAMES, as_history
 from platform_assets.contracts.json_schema import SchemaColumns, bronze_names, read_json_schema
 from platform_assets.contracts.model import Classification, Column, Contract, ContractError, ExpertSchema, Rule
 from platform_assets.contracts.rules import REFERENCES
-from platform_assets.sources.model import SilverTable, Source, Validation
+from platform_assets.sources.model import Kind, SilverTable, Source, Validation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -102,6 +104,7 @@ def secret_paths(source: Source) -> tuple[tuple[str, ...], ...]:
     return tuple(leaf.path for leaf in source.record.columns if leaf.classification is Classification.SECRET)
 
 
+@cache
 def bronze_contract(source: Source) -> Contract:
     """Bronze promises where a row came from, and nothing about what it says."""
     fields = bronze_fields(source)
@@ -124,6 +127,7 @@ def bronze_contract(source: Source) -> Contract:
     )
 
 
+@cache
 def silver_contract(source: Source, table: SilverTable) -> Contract:
     """What a row of the table promises before its PII is tokenised; `published()` is what readers see."""
     source = source.at(table)
@@ -160,6 +164,8 @@ def silver_contract(source: Source, table: SilverTable) -> Contract:
         version=source.schema_version,
         expert=_expert(source, table),
     )
+    if table.kind is Kind.SCD2:
+        contract = as_history(contract)
     return contract.relaxed() if source.file.json_schema.validation is Validation.LENIENT else contract
 
 
@@ -170,10 +176,11 @@ def _expert(source: Source, table: SilverTable) -> ExpertSchema | None:
     return ExpertSchema(source.folder / file, name)
 
 
+@cache
 def quarantine_contract(source: Source, table: SilverTable) -> Contract:
     """Rows that broke the silver contract: their values as text, PII tokenised, the broken rules, the origin."""
     silver = silver_contract(source, table).published()
-    derived = {table.partition_column, LANDED_AT.name, LINE_NUMBER}
+    derived = {table.partition_column, LANDED_AT.name, LINE_NUMBER, *(HISTORY_NAMES if silver.history else ())}
     values = tuple(
         Column(c.name, "string", description=c.description, classification=c.classification)
         for c in silver.columns

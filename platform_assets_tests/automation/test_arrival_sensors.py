@@ -16,9 +16,9 @@ from platform_assets.automation import arrival_sensors
 from platform_assets.automation.arrival_sensors import ARRIVAL_TAG, arrival_sensor
 from platform_assets.definitions import build_definitions
 from platform_assets.ingestion import rest
+from platform_assets.ingestion.connectors import ConnectorError
 from platform_assets.ingestion.landing import Landing
 from platform_assets.ingestion.ledger import Ledger
-from platform_assets.ingestion.rest import SourceUnavailable
 from platform_assets.local.fakestore import write_sample
 from platform_assets.local.servers import start_fakestore
 from platform_assets.settings import Settings
@@ -266,7 +266,7 @@ def test_an_api_is_polled_once_a_day(settings: Settings, tmp_path: Path, monkeyp
 
 
 def test_a_broken_api_is_a_clear_error_of_its_tick_alone(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait: Callable[[float], None]
 ) -> None:
     monkeypatch.setattr(rest, "FIRST_WAIT_SECONDS", 0)
     shop = tmp_path / "shop"
@@ -276,10 +276,12 @@ def test_a_broken_api_is_a_clear_error_of_its_tick_alone(
     with start_fakestore(shop, tmp_path / "fakestore.log") as server:
         monkeypatch.setenv("FAKESTORE_URL", server.url)
         (shop / "users.json").write_text("<html>sorry</html>", encoding="utf-8")
-        with pytest.raises(SourceUnavailable, match="/users answered"):
+        with pytest.raises(ConnectorError, match=r"fakestore_users: http.*/users answered .* asked again in 10 s"):
             tick()
+        assert tick.asked() == [DAY]  # what has landed does not wait for it
         assert Landing(settings).objects("fakestore_users", datetime.now(UTC).date()) == []
         (shop / "users.json").write_text('[{"id": 1}]', encoding="utf-8")
+        wait(11)
         assert tick.asked() == [datetime.now(UTC).date().isoformat(), DAY]
 
 

@@ -99,7 +99,7 @@ def load_bronze(connection: duckdb.DuckDBPyConnection, source: Source, arrivals:
     rows = [
         (
             *(bronze_value(f, arrival.record.get(f.source_name or "")) for f in fields),
-            *(arrival.uri, generation, arrival.landed_at, number, LANDED, ARRIVED, arrival.event_date),
+            *(None, arrival.uri, generation, arrival.landed_at, number, LANDED, ARRIVED, arrival.event_date),
         )
         for number, arrival in enumerate(arrivals, start=1)
     ]

@@ -69,6 +69,12 @@ def test_what_is_no_change_is_refused(change: str) -> None:
         parse_change(change)
 
 
+def test_what_may_be_a_value_is_not_repeated() -> None:
+    with pytest.raises(QuarantineError) as refused:
+        parse_change("ada@example.com")
+    assert "ada" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

@@ -252,6 +252,25 @@ def test_what_would_not_get_through_is_refused_and_nothing_lands(
     assert Lakehouse(graph.settings).find(DECISIONS) is None
 
 
+def test_all_open_rows_of_a_rule_are_discarded_at_once(graph: GraphRunner) -> None:
+    rows = [_product(n, price=-1) for n in range(1, 5)] + [_product(5, price=-1, title=None), _product(6, title=None)]
+    _arrive(graph, PRODUCTS, json_lines(rows))
+
+    def run(*options: str, code: int = 0) -> str:
+        result = CliRunner().invoke(quarantine_app, ["discard", PRODUCTS, "--why", "a price list of tests", *options])
+        assert result.exit_code == code, result.output
+        return result.output
+
+    assert "Which rows? Name them, or say --partition or --rule" in run(code=1)
+    assert "not both" in run("0123456789abcdef", "--rule", "price.minimum", code=2)
+    assert "5 rows discarded\n" in run("--rule", "price.minimum")
+    (left,) = _open(graph, PRODUCTS).rows
+    assert left.broken_rules == ("title.not_null",)
+    assert "No open row of quarantine.fakestore_products breaks 'price.minimum'" in run(
+        "--rule", "price.minimum", code=1
+    )
+
+
 def test_if_one_of_several_records_would_not_get_through_none_lands(graph: GraphRunner) -> None:
     _arrive(graph, PRODUCTS, json_lines([_product(2, price=-1), _product(3, title=None)]))
     first, second = _open(graph, PRODUCTS).rows
@@ -411,7 +430,8 @@ def test_no_clear_value_of_a_person_is_shown_logged_or_kept(
         "release", USERS, second, "--why", "mail", "--set", changed, "--by", "ada"
     )
     assert "was released before" in run("release", USERS, second, "--why", "mail", "--set", changed)
-    assert "1 rows discarded, 0 had been before" in run("discard", USERS, third, "--why", "a test user")
+    assert "1 rows discarded" in run("discard", USERS, third, "--why", "a test user")
+    assert "0 rows discarded, 1 had been before" in run("discard", USERS, third, "--why", "a test user")
     done = _run_released(graph, USERS)
 
     assert _quarantine_check(done) == (True, 0, 3)

@@ -567,7 +567,7 @@ def test_two_sources_cannot_share_a_table(tmp_path: Path) -> None:
     other.mkdir()
     (other / "source.yaml").write_text(RIGHT.replace("source_id: returns", "source_id: parcels"), encoding="utf-8")
     (other / "schema.v1.json").write_text(json.dumps(SCHEMA), encoding="utf-8")
-    with pytest.raises(SourceError, match=r"silver\.returns is a table of .*parcels.* already"):
+    with pytest.raises(SourceError, match=r"parcels/source\.yaml: silver\.returns is a table of .*/returns/.* already"):
         load_sources(tmp_path)
 
 

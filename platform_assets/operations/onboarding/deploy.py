@@ -10,7 +10,7 @@ from platform_assets.dagit import Dagit, DagitError
 from platform_assets.sources.alerts import alert_rules
 from platform_assets.sources.contracts import contracts_of
 from platform_assets.sources.ingestion_settings import Pattern
-from platform_assets.sources.registry import load_folder, load_sources
+from platform_assets.sources.registry import load_folder, read_sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,8 +47,10 @@ def deploy(settings: Settings, folder: Path) -> Iterator[Step]:
         SourceError: the source folder is wrong, before anything is made.
     """
     sources = load_folder(folder)
-    load_sources.cache_clear()
-    load_sources(folder.parent)  # with all others: names and references
+    read_sources.cache_clear()
+    broken = read_sources(folder.parent).broken  # with all others: names and references
+    if folder in broken:
+        raise broken[folder]
     tables = [contract.table for source in sources for contract in contracts_of(source)]
     yield Step(1, "validate the configuration", "done", f"{len(tables)} tables: {', '.join(tables)}")
     yield _resources(settings, sources)

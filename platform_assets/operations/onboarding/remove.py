@@ -11,7 +11,7 @@ import yaml
 
 from platform_assets.operations.removals import REMOVED_FILE
 from platform_assets.sources.contracts import contracts_of
-from platform_assets.sources.registry import load_folder, load_sources
+from platform_assets.sources.registry import load_folder, load_sources, read_sources
 from platform_assets.sources.yaml_file import SourceError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def remove_source(folder: Path, *, by: str, why: str) -> Removed:
     """
     removed = load_folder(folder)
     tables = tuple(contract.table for source in removed for contract in contracts_of(source))
-    load_sources.cache_clear()
+    read_sources.cache_clear()
     for other in load_sources(folder.parent):
         for table in other.file.silver:
             needed = next((t for t in table.references.values() if t.rpartition(".")[0] in tables), None)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from platform_assets.sources.registry import SOURCE_FILE, load_folder, load_sources
+from platform_assets.contracts.model import ContractError
+from platform_assets.sources.contracts import silver_contract
+from platform_assets.sources.registry import SOURCE_FILE, load_folder, read_sources
 from platform_assets.sources.yaml_file import SourceError
 
 if TYPE_CHECKING:
@@ -38,17 +40,19 @@ def validated(folder: Path, *, every: bool) -> list[Validated]:
 
 
 def _problems(folder: Path) -> tuple[str, ...]:
+    from platform_assets.contracts.sql_rule import refuse_unbound
+
     try:
-        load_folder(folder)
+        for source in load_folder(folder):
+            for table in source.file.silver:
+                refuse_unbound(silver_contract(source, table))
     except SourceError as error:
         return tuple(str(error).splitlines())
+    except ContractError as error:
+        return (f"{folder / SOURCE_FILE}: {error}",)
     return ()
 
 
 def _together(root: Path) -> tuple[str, ...]:
-    load_sources.cache_clear()
-    try:
-        load_sources(root)
-    except SourceError as error:
-        return tuple(str(error).splitlines())
-    return ()
+    read_sources.cache_clear()
+    return tuple(line for error in read_sources(root).broken.values() for line in str(error).splitlines())
