@@ -112,7 +112,8 @@ class JsonLines:
         return (
             f"SELECT {self.shape.columns(values, nothing)} FROM ("
             f"SELECT *, row_number() OVER () - {_HEAD_LINES} AS {NUMBER} "
-            f"FROM read_json({literal(str(path))}, records = 'true', sample_size = {_HEAD_LINES}, {_LINES})) "
+            f"FROM read_json({literal(str(path))}, records = 'true', sample_size = {_HEAD_LINES}, "
+            f"map_inference_threshold = -1, {_LINES})) "
             f"WHERE {NUMBER} > 0"
         )
 

@@ -196,6 +196,14 @@ def test_reasons_and_representations_hold_no_content(tmp_path: Path) -> None:
     assert "hunter2" not in repr(reading.set)
 
 
+def test_two_thousand_fields_are_read(tmp_path: Path) -> None:
+    fields = [BronzeField(f"f{number}", f"f{number}", text=number % 2 == 0) for number in range(2000)]
+    record = {field.source_name: number for number, field in enumerate(fields)}
+    for further in ({}, {"new": 1}):
+        reading = Reading(tmp_path, json.dumps({**record, **further}).encode(), fields=fields)
+        assert reading.rows("f0, f1, f1999, _unexpected") == [("0", "1", "1999", '{"new":1}' if further else None)]
+
+
 def test_record_may_hold_any_other_name(tmp_path: Path) -> None:
     fields = [BronzeField(name, name, text=True) for name in ("number", "record", "data", "it's", 'a"b', "_row")]
     record = {field.source_name: field.name for field in fields} | {"filename": 1, "date": 2}
