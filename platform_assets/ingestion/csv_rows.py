@@ -162,7 +162,9 @@ class _Table:
         if len(self.names) < 2 or b"\n" in header or b"\r" in header:
             return False
         d, q = (re.escape(part.decode()) for part in (self.dialect.delimiter, self.dialect.quote))
-        odd = (f"{d} +{q}", f"\n +{q}", rf"{q} +(?:[{d}\r\n]|\z)", rf"[^{d}\r\n]{q} +{q}", r"\r(?:[^\n]|\z)")
+        # Within a quoted cell quotes come in pairs: JSON in CSV, full of them after blanks, is nothing odd.
+        opens = rf" +(?:{q}(?:{q}{q})*(?:[^{q}]|\z)|(?:{q}{q})+ *(?:[{d}\r\n]|\z))"
+        odd = (f"{d}{opens}", f"\n{opens}", rf"{q} +(?:[{d}\r\n]|\z)", rf"[^{d}\r\n]{q} +{q}", r"\r(?:[^\n]|\z)")
         return not holds(content, odd)
 
     def rows(self, content: Content, unpacked: Unpacked, refusals: Refusals) -> Iterator[Row]:

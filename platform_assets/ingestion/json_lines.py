@@ -112,7 +112,8 @@ class JsonLines:
         return (
             f"SELECT {self.shape.columns(values, nothing)} FROM ("
             f"SELECT *, row_number() OVER () - {_HEAD_LINES} AS {NUMBER} "
-            f"FROM read_json({literal(str(path))}, records = 'true', sample_size = {_HEAD_LINES}, {_LINES})) "
+            f"FROM read_json({literal(str(path))}, records = 'true', sample_size = {_HEAD_LINES}, "
+            f"map_inference_threshold = -1, {_LINES})) "
             f"WHERE {NUMBER} > 0"
         )
 
@@ -141,17 +142,18 @@ class JsonLines:
         )
 
     def _stage(self, records: str) -> None:
-        names = ", ".join(literal(name) for name in self.shape.names)
-        keys = f"list_filter(json_keys(data), lambda name: name IN ({names}))"
-        once = f"CASE WHEN json_type(data) = 'OBJECT' THEN len({keys}) = len(list_distinct({keys})) END"
+        """Every record as its text, with whether it can be read, and whether it has members that are no field."""
+        names = ", ".join(literal(name) for name in (*self.shape.names, *self.shape.dropped))
         # CASE alone keeps the reader off text that is not JSON: the sides of AND are evaluated in any order.
-        readable = (
-            f"CASE WHEN strlen(data) <= {MAX_RECORD_BYTES} THEN CASE WHEN json_valid(data) THEN "
-            f"{'TRUE' if self.shape.whole else once} END END"
-        )
+        valid = f"CASE WHEN strlen(data) <= {MAX_RECORD_BYTES} THEN json_valid(data) ELSE FALSE END"
+        keys = f"CASE WHEN {valid} THEN CASE WHEN json_type(data) = 'OBJECT' THEN json_keys(data) END END"
+        known = f"list_filter(keys, lambda name: name IN ({names}))"
+        readable = valid if self.shape.whole else "coalesce(len(known) = len(list_distinct(known)), FALSE)"
+        keyed = f"SELECT *, {'NULL::VARCHAR[]' if self.shape.whole else keys} AS keys FROM ({records})"
         self.connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE {_STAGED} AS "
-            f"SELECT {NUMBER}, data, data_base64, coalesce({readable}, FALSE) AS readable FROM ({records})"
+            f"CREATE OR REPLACE TEMP TABLE {_STAGED} AS SELECT {NUMBER}, data, data_base64, "
+            f"coalesce({readable}, FALSE) AS readable, len(known) < len(keys) AS further "
+            f"FROM (SELECT *, {known} AS known FROM ({keyed}))"
         )
 
     def _judge_strictly(self) -> None:
@@ -179,10 +181,11 @@ class JsonLines:
                 refusals.refuse(number, reason, content)
 
     def _staged_rows(self) -> str:
-        readable = f"SELECT {NUMBER}, data FROM {_STAGED} WHERE readable"
+        readable = f"SELECT {NUMBER}, data, further FROM {_STAGED} WHERE readable"
         if self.shape.whole:
             return f"SELECT {self.shape.columns([f'trim(data, {_BLANKS})'], 'NULL::VARCHAR')} FROM ({readable})"
-        unexpected = without_members("data", (*self.shape.names, *self.shape.dropped))
+        others = without_members("data", (*self.shape.names, *self.shape.dropped))
+        unexpected = f"CASE WHEN further THEN {others} END"
         if self.shape.ambiguous:
             return f"SELECT {self.shape.columns(self._extracted(), unexpected)} FROM ({readable})"
         kinds = {field.source_name: "VARCHAR" if field.text else "JSON" for field in self.shape.fields}

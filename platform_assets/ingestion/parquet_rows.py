@@ -59,9 +59,8 @@ class ParquetRows:
             if any(cell.kind.id in NESTED for cell in cells):
                 _read_with_arrow(path)
             return insert(self._rows(path, cells)), refusals
-        except (duckdb.BinderException, duckdb.ParserException, duckdb.CatalogException):
-            raise  # the statement is wrong, not the object
-        except (duckdb.Error, pa.ArrowException, OSError) as error:
+        except (duckdb.Error, pa.ArrowException, OSError, RuntimeError, ValueError) as error:
+            # The last two are what Python makes of names that are no UTF-8.
             said = str(error).split("\n", 1)[0].replace(str(path), "the object")
             refusals.note(f"not Parquet that can be read: {said}")
             return 0, refusals

@@ -126,6 +126,14 @@ def test_damaged_file_is_one_dead_letter_and_the_others_are_read(tmp_path: Path)
     assert reading.set.faults == len(bad)
 
 
+def test_names_that_are_no_text_are_a_damage(tmp_path: Path) -> None:
+    content = written({"abcd": pa.array([1])}).replace(b"abcd", b"ab\xff\xfe")
+    reading = parquet(tmp_path, content, fields=WHOLE)
+    ((number, reason),) = reading.letters
+    assert number is None
+    assert reason.startswith("not Parquet that can be read: ")
+
+
 GOOD = {"ARROW-GH-43605.parquet": 21_186}  # a dictionary of one value, whose index needs no bits
 
 

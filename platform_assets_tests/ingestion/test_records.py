@@ -196,6 +196,14 @@ def test_reasons_and_representations_hold_no_content(tmp_path: Path) -> None:
     assert "hunter2" not in repr(reading.set)
 
 
+def test_two_thousand_fields_are_read(tmp_path: Path) -> None:
+    fields = [BronzeField(f"f{number}", f"f{number}", text=number % 2 == 0) for number in range(2000)]
+    record = {field.source_name: number for number, field in enumerate(fields)}
+    for further in ({}, {"new": 1}):
+        reading = Reading(tmp_path, json.dumps({**record, **further}).encode(), fields=fields)
+        assert reading.rows("f0, f1, f1999, _unexpected") == [("0", "1", "1999", '{"new":1}' if further else None)]
+
+
 def test_record_may_hold_any_other_name(tmp_path: Path) -> None:
     fields = [BronzeField(name, name, text=True) for name in ("number", "record", "data", "it's", 'a"b', "_row")]
     record = {field.source_name: field.name for field in fields} | {"filename": 1, "date": 2}
@@ -287,6 +295,18 @@ def test_checksum_is_not_the_readers_business() -> None:
         path = Path(folder) / "a.jsonl.gz"
         path.write_bytes(damaged)
         assert duckdb.connect().execute(f"SELECT count(*) FROM read_json('{path}')").fetchall() == [(1,)]
+
+
+def test_message_of_duckdb_may_be_cut_within_a_character() -> None:
+    """Why a reader's errors include one of decoding. Gone when this fails."""
+    import tempfile
+
+    line = b'{"id": [null, null, 1000000000.0625], "Note": {"\\u001f\xc2\x80": null}, "other": null}'
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.jsonl"
+        path.write_bytes(b'{"id":1,"Note":""}\n{"id":"x","Note":""}\n' + line)
+        with pytest.raises(UnicodeDecodeError):
+            duckdb.connect().execute(f"SELECT * FROM read_json('{path}', sample_size = 2)").fetchall()
 
 
 VALUES = st.recursive(
