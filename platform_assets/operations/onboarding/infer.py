@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,7 +95,8 @@ def infer(path: Path, name: str = "", limit: int = MAX_RECORDS) -> Inferred:
     outer = {dotted: guess for dotted, guess in classification.items() if not _covered(dotted, classification)}
     choosable = [c for c in columns if not _is(outer, c, Classification.SECRET)]
     clear = [c for c in choosable if not _is(outer, c, Classification.PII)]  # a token dates nothing
-    columns_of = {column.path: list(_values(records, column.path)) for column in choosable if not column.nullable}
+    once = list(_distinct(records))
+    columns_of = {column.path: list(_values(once, column.path)) for column in choosable if not column.nullable}
     dated = dating_field(clear)
     return Inferred(
         sample=sample,
@@ -105,6 +107,16 @@ def infer(path: Path, name: str = "", limit: int = MAX_RECORDS) -> Inferred:
         classification=outer,
         guesses=tuple(described.guesses),
     )
+
+
+def _distinct(records: Sequence[Record]) -> Iterator[Record]:
+    """Each record once: one that was delivered twice says nothing against a key."""
+    seen: set[str] = set()
+    for record in records:
+        text = json.dumps(record, sort_keys=True, default=str)
+        if text not in seen:
+            seen.add(text)
+            yield record
 
 
 def _title(name: str) -> str:

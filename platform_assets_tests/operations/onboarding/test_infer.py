@@ -469,3 +469,9 @@ def test_damaged_parquet_files_end_in_a_sentence(real_data: Path) -> None:
         else:
             with pytest.raises(SampleError, match=f"^{path}: cannot be read as a sample: "):
                 infer(path)
+
+
+def test_a_record_that_comes_twice_says_nothing_against_a_key() -> None:
+    first, second = {"id": "a", "note": "x"}, {"id": "b", "note": "y"}
+    assert of_records([first, second, first]).key.columns == ("id",)
+    assert of_records([first, second, {"id": "a", "note": "z"}]).key.columns == ()
