@@ -127,6 +127,24 @@ def doctor(*, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
+@app.command()
+def webhooks(
+    *,
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen at.", min=1, max=65535)] = 8080,
+) -> None:
+    """Receive the calls of sources with a `webhook_path`, and publish each to its source's topic."""
+    from platform_assets.serving.webhooks import serve
+    from platform_assets.sources.registry import load_sources
+    from platform_assets.sources.yaml_file import SourceError
+
+    settings = settings_here()
+    try:
+        serve(settings, load_sources(settings.sources), host=host, port=port)
+    except SourceError as error:
+        raise failure(str(error)) from None
+
+
 @generate_app.command("web-events")
 def generate_web_events(
     *,

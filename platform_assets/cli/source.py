@@ -216,6 +216,30 @@ def show_source(which: Which, *, as_json: AsJson = False) -> None:
 
 
 @source_app.command()
+def gold(
+    which: Which,
+    *,
+    write: Annotated[bool, typer.Option("--write", help="Write the files, if they do not exist.")] = False,
+) -> None:
+    """The first draft of a gold table from `processing.silver_to_gold` (S1-85): a dbt model, then the analyst's."""
+    from platform_assets.operations.onboarding.gold import scaffold, write_scaffold
+    from platform_assets.sources.registry import load_source
+    from platform_assets.sources.yaml_file import SourceError
+
+    project = settings_here().dbt_project
+    try:
+        made = scaffold(load_source(folder_of(which)), project)
+        if write:
+            for path in write_scaffold(made, project):
+                typer.echo(f"wrote {path}")
+            return
+    except SourceError as error:
+        raise failure(str(error)) from None
+    typer.echo(made.sql)
+    typer.echo(made.yml)
+
+
+@source_app.command()
 def remove(
     which: Which,
     *,
