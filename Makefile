@@ -17,7 +17,7 @@ STAMP := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | cksum
 WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$(( n < 2 ? 2 : n > 8 ? 8 : n )))
 PYTEST ?=
 
-.PHONY: help install up test lint format pytest browser clean venv
+.PHONY: help install up test lint contracts format pytest browser clean venv
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -27,7 +27,7 @@ install: $(STAMP) ## Make .venv with the locked packages
 up: install ## Run the whole platform on this machine; Ctrl-C stops it
 	@exec $(VENV)/bin/platform-assets up
 
-test: install browser lint pytest ## Everything that CI checks
+test: install browser lint contracts pytest ## Everything that CI checks
 
 lint: install ## Style, types and layers
 	@echo "ruff, mypy, import-linter"
@@ -35,6 +35,11 @@ lint: install ## Style, types and layers
 	@$(VENV)/bin/ruff format --quiet --check . || { echo "'make format' formats these files"; exit 1; }
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports --no-logo
+
+contracts: install ## What the files here change about tables that the commit before did not allow
+	@if git rev-parse --quiet --verify HEAD~1 >/dev/null 2>&1; then \
+		$(VENV)/bin/platform-assets contract check --against HEAD~1; \
+	else echo "NOTE: there is no commit before this one to compare the contracts with"; fi
 
 format: install ## Format the code
 	@$(VENV)/bin/ruff format .

@@ -62,7 +62,7 @@ def test_an_implied_rule_of_texts_keeps_every_value_that_the_stronger_one_keeps(
         (Rule("maximum", "v", 0.5), Rule("exclusive_maximum", "v", 1)),
         (Rule("min_length", "v", 2), Rule("min_length", "v", 1)),
         (Rule("max_length", "v", 1), Rule("max_length", "v", 2)),
-        (Rule("one_of", "v", ("a",)), Rule("one_of", "v", ["a", "b"])),
+        (Rule("one_of", "v", ("a",)), Rule("one_of", "v", ("a", "b"))),
     ],
 )
 def test_a_tighter_rule_implies_the_looser_one_and_not_the_other_way_around(stronger: Rule, weaker: Rule) -> None:

@@ -143,7 +143,7 @@ def test_a_check_about_a_name_that_is_nearly_right_is_refused(tmp_path: Path) ->
     folder = write_document(tmp_path, "example_source")
     file = folder / "source.yaml"
     file.write_text(file.read_text(encoding="utf-8").replace("field: amount", "field: amont"), encoding="utf-8")
-    with pytest.raises(SourceError, match=r"source\.yaml:28: .*amont.*amount"):
+    with pytest.raises(SourceError, match=r"source\.yaml:29: .*amont.*amount"):
         load_folder(folder)
 
 

@@ -149,14 +149,14 @@ CASES = [
         "format: csv",
         "csv: {delimiter: ';;'}",
         8,
-        "`ingestion.csv.delimiter` is ';;': string should have at most 1 character",
+        "`ingestion.csv.delimiter`: ';;' is not one ASCII character",
     ),
     (
         RIGHT,
         "format: csv",
         "csv: {encoding: ebcdic}",
         8,
-        "`ingestion.csv.encoding` is 'ebcdic', expected one of `utf-8`, `latin-1`, `utf-16`",
+        "`ingestion.csv.encoding`: 'ebcdic' is no known encoding; expected one such as utf-8",
     ),
     (
         RIGHT,
@@ -226,7 +226,7 @@ CASES = [
         "kind: events",
         "kind: event",
         19,
-        "`silver.0.kind` is 'event', expected one of `events`, `current_state`; did you mean `events`?",
+        "`silver.0.kind` is 'event', expected one of `events`, `current_state`, `scd2`; did you mean `events`?",
     ),
     (
         RIGHT,
