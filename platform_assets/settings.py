@@ -47,7 +47,7 @@ class Settings(BaseSettings):
         default="refuse",
         description="What a source that cannot be used means for the others: nothing is loaded, or all but that one.",
     )
-    partitions_start: date = Field(default=date(2020, 1, 1), description="First daily partition of every table.")
+    partitions_start: date = Field(default=date(2015, 1, 1), description="First daily partition of every table.")
     pii_key: SecretStr | None = Field(default=None, description="Key of the HMAC-SHA256 tokens, 32 characters or more.")
     pii_key_file: Path | None = Field(default=None, description="File that holds the key, when it is mounted.")
     dbt_project: Path = Field(default=CHECKOUT / "dbt_project", description="The dbt project of gold and mart.")
@@ -90,6 +90,33 @@ class Settings(BaseSettings):
         if len(key) < 32:
             raise SettingsError(f"The PII key has {len(key)} characters; at least 32 are needed to be a secret.")
         return key.encode()
+
+    def require_secret(self, name: str) -> SecretStr:
+        """The credential that a source calls `secret_name`: from the environment, else from a file under home.
+
+        Args:
+            name: letters, digits, `-`, `_` and `.`; `stripe-api-key` is PLATFORM_SECRET_STRIPE_API_KEY, or the file
+                `secrets/stripe-api-key`, which only its owner may read.
+
+        Raises:
+            SettingsError: there is no such secret, it is empty, or others may read its file.
+        """
+        variable = f"PLATFORM_SECRET_{re.sub('[^A-Z0-9]', '_', name.upper())}"
+        path = self.home.resolve() / "secrets" / name
+        if variable in os.environ:
+            found, where = os.environ[variable], f"the environment variable {variable}"
+        elif path.is_file():
+            if path.stat().st_mode & 0o077:
+                raise SettingsError(f"The secret {name!r} is in {path}, which others may read; run `chmod 600 {path}`.")
+            found, where = path.read_text(encoding="utf-8").strip("\r\n"), str(path)
+        else:
+            raise SettingsError(
+                f"No secret {name!r}: looked for the environment variable {variable} and the file {path}. Set one of "
+                "them to the credential; the file with `chmod 600`."
+            )
+        if not found.strip():
+            raise SettingsError(f"The secret {name!r} in {where} is empty.")
+        return SecretStr(found)
 
 
 def expanded(text: str) -> str:

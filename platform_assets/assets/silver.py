@@ -36,7 +36,10 @@ if TYPE_CHECKING:
 ROW_ACCOUNTING_CHECK = "row_accounting"
 QUARANTINE_CHECK = "quarantine"
 WARNINGS_CHECK = "warnings"
-_CURRENT_STATE_REASON = f"{WHOLE_TABLE}: the latest state of every key, whenever it arrived"
+_WHOLE_TABLE_REASONS = {
+    Kind.CURRENT_STATE: f"{WHOLE_TABLE}: the latest state of every key, whenever it arrived",
+    Kind.SCD2: f"{WHOLE_TABLE}: every version of every key, which holds until the next one",
+}
 
 
 def silver_asset(source: "Source", table: "SilverTable", sources: "Sequence[Source]") -> dg.AssetsDefinition:
@@ -61,6 +64,7 @@ def silver_asset(source: "Source", table: "SilverTable", sources: "Sequence[Sour
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         from platform_assets.lakehouse.audit import ContractBroken
         from platform_assets.lakehouse.catalog import Lakehouse
+        from platform_assets.lakehouse.decisions import decided_rows
         from platform_assets.lakehouse.silver import PublishBlocked, rebuild
 
         lakehouse = Lakehouse(load_settings())
@@ -72,7 +76,8 @@ def silver_asset(source: "Source", table: "SilverTable", sources: "Sequence[Sour
                 passed=False, asset_key=silver.key, check_name=CONTRACT_CHECK, description=str(error)
             )
             raise dg.Failure(str(error), allow_retries=False) from error
-        yield from _results(contract, broken, rebuilt)
+        decided = decided_rows(lakehouse, table.table, partition=partition)
+        yield from _results(contract, broken, rebuilt, decided)
         reopen(context.instance, lakehouse, table, sources)
 
     return conform
@@ -101,7 +106,7 @@ def reopen(
 def _specs(
     source: "Source", table: "SilverTable", contract: "Contract", broken: "Contract"
 ) -> tuple[dg.AssetSpec, dg.AssetSpec]:
-    facts = source_facts(source, None if table.kind is Kind.EVENTS else _CURRENT_STATE_REASON)
+    facts = source_facts(source, _WHOLE_TABLE_REASONS.get(table.kind))
     arrives = arrival_key(table) if table.kind is Kind.EVENTS else dg.AssetKey(["bronze", source.name])
     referred = {str(rule.argument).rpartition(".")[0] for rule in contract.rules if rule.kind == REFERENCES}
     deps = [arrives, *(asset_key(name) for name in sorted(referred))]
@@ -131,15 +136,15 @@ def _check_specs(
         check_spec(
             silver,
             QUARANTINE_CHECK,
-            f"No row broke the contract. Above {limit.max_ratio:.0%} (from {limit.minimum_rows} rows on) nothing is "
-            "published.",
+            f"No row that broke the contract is open. Above {limit.max_ratio:.0%} (from {limit.minimum_rows} rows on) "
+            "nothing is published.",
             blocking=False,
         ),
     ]
 
 
 def _results(
-    contract: "Contract", broken: "Contract", rebuilt: "Rebuilt"
+    contract: "Contract", broken: "Contract", rebuilt: "Rebuilt", decided: int
 ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
     accounting, silver, quarantine = rebuilt.accounting, asset_key(contract.table), asset_key(broken.table)
     counts = {
@@ -164,12 +169,14 @@ def _results(
         passed=accounting.balanced, asset_key=silver, check_name=ROW_ACCOUNTING_CHECK, metadata=counts
     )
     yield dg.AssetCheckResult(
-        passed=accounting.rows_quarantined == 0,
+        passed=accounting.rows_quarantined == decided,
         asset_key=silver,
         check_name=QUARANTINE_CHECK,
         severity=dg.AssetCheckSeverity.WARN,
         metadata={
             "rows_quarantined": accounting.rows_quarantined,
+            "rows_open": accounting.rows_quarantined - decided,
+            "rows_decided": decided,
             "quarantine_ratio": accounting.quarantine_ratio,
             "broken_rules": rebuilt.broken_rules,
         },

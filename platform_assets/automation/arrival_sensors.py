@@ -1,6 +1,6 @@
 """Arrival sensors, one per source, so that each can be switched off alone.
 
-A tick fetches (or drains) what the connector has, finds objects in landing that bronze has not taken, and asks for one
+A tick lets the connector land what is new, finds objects in landing that bronze has not taken, and asks for one
 run per arrival date. The truth is in landing, in the ledger and in Dagster's run records; the sensor itself remembers
 only how far its sweep over old objects has come. Whatever is killed, the next tick finds the same work again.
 """
@@ -15,14 +15,15 @@ import dagster as dg
 
 from platform_assets.assets.landing import landing_key
 from platform_assets.assets.tables import daily_partitions
-from platform_assets.settings import expanded, load_settings
-from platform_assets.sources.ingestion_settings import Pattern
+from platform_assets.ingestion.connectors import Context, collect
+from platform_assets.ingestion.connectors.polling import poll
+from platform_assets.ingestion.landing import Landing
+from platform_assets.ingestion.ledger import Ledger
+from platform_assets.settings import load_settings
 from platform_assets.sources.model import Source
 
 if TYPE_CHECKING:
-    from platform_assets.ingestion.landing import Landing, LandingObject
-    from platform_assets.ingestion.ledger import Ledger
-    from platform_assets.settings import Settings
+    from platform_assets.ingestion.landing import LandingObject
 
 ARRIVAL_TAG = "platform/arrival"
 _PAGE = 1_000  # objects of the sweep that one tick looks at
@@ -50,14 +51,10 @@ def arrival_sensor(source: Source) -> dg.SensorDefinition:
         description=f"{source.file.display_name}: takes what has arrived into bronze.",
     )
     def arrivals(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        from platform_assets.ingestion.landing import Landing
-        from platform_assets.ingestion.ledger import Ledger
-
-        settings = load_settings()
-        landing, ledger = Landing(settings), Ledger(settings)
-        _collect(context, settings, landing, ledger, source)
-        new, cursor = _look(context, landing, ledger, source)
-        requests = _requests(context, ledger, source)
+        tick = _tick(context)
+        collected = collect(source, tick)
+        new, cursor = _look(context, tick, source, collected.objects)
+        requests = _requests(context, tick.ledger, source)
         skipped = None if requests else dg.SkipReason("Nothing has arrived that is not in bronze or on its way.")
         return dg.SensorResult(
             run_requests=requests, skip_reason=skipped, asset_events=_recorded(source, new), cursor=cursor
@@ -75,59 +72,34 @@ def poll_sensor(source: Source) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"{source.file.display_name}: polls the API and publishes new events to the topic.",
     )
-    def poll() -> dg.SkipReason:
-        from platform_assets.ingestion.ledger import Ledger
-        from platform_assets.ingestion.pubsub import publish_new_carts
-        from platform_assets.ingestion.rest import fetch_json
-
-        settings = load_settings()
-        ingestion = source.file.ingestion
-        published = publish_new_carts(
-            settings,
-            Ledger(settings),
-            fetch_json(expanded(str(ingestion.api_endpoint))),
-            source=source.name,
-            topic=str(ingestion.topic),
-        )
+    def poll_source(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        published = poll(source, _tick(context))
         return dg.SkipReason(f"Published {published} new events to {source.file.ingestion.topic}.")
 
-    return poll
+    return poll_source
 
 
 def arrival_sensors(sources: Sequence[Source]) -> list[dg.SensorDefinition]:
     """Every sensor of the sources."""
-    polled = [s for s in sources if s.file.ingestion.streams and s.file.ingestion.api_endpoint]
+    polled = [source for source in sources if source.file.ingestion.polled]
     return [*map(arrival_sensor, sources), *map(poll_sensor, polled)]
 
 
-def _collect(
-    context: dg.SensorEvaluationContext, settings: Settings, landing: Landing, ledger: Ledger, source: Source
-) -> None:
-    """Lets the connector land what it has. Dropped files have landed already."""
-    ingestion = source.file.ingestion
-    if ingestion.streams:
-        from platform_assets.ingestion.pubsub import drain
-
-        drained = drain(settings, landing, source.name, str(ingestion.subscription), ledger=ledger)
-        context.log.info("%d messages landed from %s", drained.messages, ingestion.subscription)
-    elif ingestion.pattern is Pattern.REST_SNAPSHOT:
-        from platform_assets.ingestion.rest import land_snapshot
-
-        today = datetime.now(UTC).date()
-        if not ledger.has_arrival(source.name, today):
-            land_snapshot(landing, source.name, expanded(str(ingestion.api_endpoint)), today)
+def _tick(context: dg.SensorEvaluationContext) -> Context:
+    settings = load_settings()
+    return Context(settings, Landing(settings), Ledger(settings), context.log, datetime.now(UTC))
 
 
 def _look(
-    context: dg.SensorEvaluationContext, landing: Landing, ledger: Ledger, source: Source
+    context: dg.SensorEvaluationContext, tick: Context, source: Source, collected: Sequence[LandingObject]
 ) -> tuple[list[LandingObject], str]:
-    """New objects: all of today and yesterday, and the next page of a sweep over everything.
+    """New objects: what was just collected, all of today and yesterday, and the next page of a sweep over everything.
 
     The sweep finds what was dropped, or overwritten, under an older date; it starts over when it has seen all.
     """
-    today = datetime.now(UTC).date()
+    landing, today = tick.landing, tick.now.date()
     swept = landing.objects(source.name, after=context.cursor or None, limit=_PAGE)
-    found = {(o.name, o.generation): o for o in swept}
+    found = {(o.name, o.generation): o for o in [*swept, *collected]}
     for day in (today - timedelta(days=1), today):
         found.update({(o.name, o.generation): o for o in landing.objects(source.name, day)})
     new = []
@@ -136,7 +108,7 @@ def _look(
             new.append(arrival)
         else:
             context.log.warning("%s is dated outside of the partitions and is not ingested", arrival.uri)
-    return ledger.record_seen(new), swept[-1].name if len(swept) == _PAGE else ""
+    return tick.ledger.record_seen(new), swept[-1].name if len(swept) == _PAGE else ""
 
 
 def _requests(context: dg.SensorEvaluationContext, ledger: Ledger, source: Source) -> list[dg.RunRequest]:

@@ -28,14 +28,15 @@ def rich_table(title: str | None, rows: list[dict[str, object]], columns: list[s
     return table
 
 
-def show(table: Table) -> None:
-    """Prints a table; into a file or a pipe as wide as it is, so that nothing is cut."""
+def show(*tables: Table) -> None:
+    """Prints tables; into a file or a pipe as wide as they are, so that nothing is cut."""
     from rich.console import Console
 
     console = Console()
     if not console.is_terminal:
-        console = Console(width=240)
-    console.print(table)
+        console = Console(width=400)
+    for table in tables:
+        console.print(table)
 
 
 def settings_here() -> Settings:

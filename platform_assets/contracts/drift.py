@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
-from platform_assets.contracts.json_schema import snake_case
 from platform_assets.contracts.model import Column, Contract, Rule
+from platform_assets.contracts.naming import snake_case
 from platform_assets.contracts.rule_changes import shown
 from platform_assets.contracts.rules import REFERENCES
 
@@ -64,7 +64,7 @@ class _Drift:
             was = column.type if column else "nested"
             return f"{subject}: was {was}, {self._share(broken)} hold something else{self._retyped(subject, column)}"
         if kind == "outside_window":
-            return f"{subject}: {self._share(broken)} lie outside of the date that they were filed under"
+            return f"{subject}: {self._share(broken)} lie before PLATFORM_PARTITIONS_START or in the future"
         return f"{self._share(broken)} break {name}, a rule that the contract does not have any more"
 
     def arrived(self, name: str, type_: str, found: int) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -37,6 +38,7 @@ class Column:
         name: column name in the table, snake_case.
         type: logical type: one of LOGICAL_TYPES or `decimal(precision,scale)`; object and array are kept as JSON text.
         path: where the value stands in the source record, outermost name first; empty for derived columns.
+        bronze: the bronze column with the outermost value of the path, unless it is that name in snake_case.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Column:
     description: str = ""
     path: tuple[str, ...] = ()
     classification: Classification = Classification.PUBLIC
+    bronze: str = ""
 
     def __post_init__(self) -> None:
         if self.type not in LOGICAL_TYPES and not _DECIMAL.fullmatch(self.type):
@@ -86,6 +89,8 @@ class Rule:
     others: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if not _is_value(self.argument):
+            raise ContractError(f"{self.name}: {self.argument!r} is nothing that a value can be compared with")
         if self.label is not None and not _LABEL.fullmatch(self.label):
             raise ContractError(
                 f"a rule cannot be called {self.label!r}; expected letters, digits, _ and -, a letter first"
@@ -128,6 +133,7 @@ class Contract:
         clustering: columns by which files are sorted.
         rules: what more its values promise; the same rule twice is one.
         expert: a schema of an expert's own, checked on top of all this before publishing.
+        history: whether every version of a key is kept, not the latest alone (`contracts.history`).
     """
 
     table: str
@@ -141,23 +147,22 @@ class Contract:
     rules: tuple[Rule, ...] = ()
     version: int = 1
     expert: ExpertSchema | None = None
+    history: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rules", tuple(dict.fromkeys(self.rules)))
         names = [column.name for column in self.columns]
         if "rowid" in names:
             raise ContractError(f"{self.table}: no column can be called rowid, DuckDB's name for a row's own number")
-        doubled = sorted({name for name in names if names.count(name) > 1})
-        if doubled:
-            raise ContractError(f"{self.table}: column {doubled[0]} is declared twice")
+        for name in _doubled(names):
+            raise ContractError(f"{self.table}: column {name} is declared twice")
         optional = [name for name in (self.event_time, self.partition_column) if name]
         self._require(names, "key", self.key)
         self._require(names, "ordering", self.ordering)
         self._require(names, "clustering", self.clustering)
         self._require(names, "event_time or partition_column", optional)
         self._require(names, "rule", [name for rule in self.rules for name in rule.columns])
-        called = [rule.name for rule in self.rules]
-        for name in sorted({name for name in called if called.count(name) > 1}):
+        for name in _doubled(rule.name for rule in self.rules):
             raise ContractError(f"{self.table}: two different rules are called {name}; give one of them a name")
 
     def _require(self, names: Sequence[str], what: str, wanted: Sequence[str]) -> None:
@@ -210,3 +215,12 @@ class Contract:
         """
         rules = (r if r.kind in _NEVER_RELAXED else replace(r, severity=Severity.WARN) for r in self.rules)
         return replace(self, rules=tuple(rules))
+
+
+def _doubled(names: Iterable[str]) -> list[str]:
+    return sorted(name for name, count in Counter(names).items() if count > 1)
+
+
+def _is_value(argument: object) -> bool:
+    """Whether it cannot change: a tuple of lists is none."""
+    return all(map(_is_value, argument)) if isinstance(argument, tuple) else isinstance(argument, Hashable)

@@ -120,15 +120,26 @@ def _pattern() -> RuleKind:
 def _format(known: Format) -> RuleKind:
     def sql(rule: Rule) -> str:
         column = quote(rule.column)
-        matches = [f"regexp_matches({column}, {literal(pattern)})" for pattern in known.patterns]
-        return " AND ".join([*matches, *([f"length({column}) <= {known.longest}"] if known.longest else [])])
+        conditions = [f"regexp_matches({column}, {literal(known.pattern)})"]
+        if known.longest:
+            conditions.append(f"length({column}) <= {known.longest}")
+        if known.longest_before:
+            mark, count = known.longest_before
+            conditions.append(f"strpos({column}, {literal(mark)}) <= {count + 1}")
+        return " AND ".join(conditions)
 
     def polars(rule: Rule) -> pl.Expr:
         import polars as pl
 
         column = _column(rule)
-        matches = [column.str.contains(pattern) for pattern in known.patterns]
-        return pl.all_horizontal(*matches, *([column.str.len_chars().le(known.longest)] if known.longest else []))
+        conditions = [column.str.contains(known.pattern)]
+        if known.longest:
+            conditions.append(column.str.len_chars().le(known.longest))
+        if known.longest_before:
+            mark, count = known.longest_before
+            # In bytes, which are characters where the pattern matches.
+            conditions.append(column.str.find(mark, literal=True).fill_null(0).le(count))
+        return pl.all_horizontal(conditions)
 
     return RuleKind(sql, polars, says=lambda _: known.says)
 

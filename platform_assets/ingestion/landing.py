@@ -10,14 +10,14 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from google.cloud.storage import Blob, Bucket, Client
@@ -91,6 +91,19 @@ class DeadLetter:
     content: bytes = field(repr=False, default=b"")
 
 
+class Arrivals(Protocol):
+    """Where bronze finds what has landed: the landing bucket, or files that are taken for it in a dry run."""
+
+    def objects(self, source: str, arrival_date: date, /) -> list[LandingObject]:
+        """What has arrived from a source on a date."""
+
+    def download(self, objects: Sequence[LandingObject], directory: Path, /) -> list[Path]:
+        """The objects as files in the directory, in the same order."""
+
+    def put_dead_letters(self, letters: Iterable[DeadLetter], /) -> list[str]:
+        """Keeps what could not be read; returns where."""
+
+
 class Landing:
     """The landing bucket of the settings. Transient errors are retried by the client library."""
 
@@ -102,21 +115,87 @@ class Landing:
         """Name of the bucket."""
         return self._settings.landing_bucket
 
-    def put(self, source: str, arrival_date: date, file_name: str, content: bytes) -> LandingObject:
-        """Land an object. It is durable when this returns; one that exists is returned as it is, never replaced."""
+    def put(
+        self,
+        source: str,
+        arrival_date: date,
+        file_name: str,
+        content: bytes | Path,
+        *,
+        content_type: str = JSON_LINES,
+        metadata: Mapping[str, str] | None = None,
+    ) -> LandingObject:
+        """Land an object. It is durable when this returns; one that exists is returned as it is, never replaced.
+
+        Args:
+            source: the source's name.
+            arrival_date: the day, which is part of its name.
+            file_name: what comes after the day.
+            content: the bytes, or the file that holds them.
+            content_type: their media type.
+            metadata: further words that the store keeps beside the object: see `remembered`.
+        """
         from google.api_core.exceptions import NotFound, PreconditionFailed
 
-        name = f"source={source}/date={arrival_date.isoformat()}/{file_name}"
-        if not _DATED.fullmatch(name):
-            raise LandingError(f"{name!r} is no landing name: expected source=<source>/date=<YYYY-MM-DD>/<name>.")
-        blob = self._bucket.blob(name)
+        blob = self._bucket.blob(_landing_name(source, arrival_date, file_name))
+        blob.metadata = dict(metadata) if metadata else None
         try:
-            blob.upload_from_string(content, content_type=JSON_LINES, if_generation_match=0)
+            if isinstance(content, bytes):
+                blob.upload_from_string(content, content_type=content_type, if_generation_match=0)
+            else:
+                blob.upload_from_filename(str(content), content_type=content_type, if_generation_match=0)
         except PreconditionFailed:
             blob.reload()
         except NotFound as error:
             raise self._no_bucket() from error
         return self._arrival(blob, source, arrival_date)
+
+    def copy(self, source: str, arrival_date: date, file_name: str, original: Blob) -> LandingObject | None:
+        """Land a copy of a generation of another bucket's object, made by the store itself, byte by byte the same.
+
+        Returns:
+            The object, new or landed before; None if the original has no such generation any more.
+        """
+        from google.api_core.exceptions import NotFound, PreconditionFailed
+
+        found = self.find(source, arrival_date, file_name)
+        if found is not None:  # asked first: the emulator does not know the precondition of a rewrite
+            return found
+        blob = self._bucket.blob(_landing_name(source, arrival_date, file_name))
+        token = None
+        try:
+            while True:
+                token, _, _ = blob.rewrite(original, token=token, if_generation_match=0)
+                if token is None:
+                    break
+            blob.reload()
+        except PreconditionFailed:  # another process was faster
+            blob.reload()
+        except NotFound as error:
+            if not self._bucket.exists():
+                raise self._no_bucket() from error
+            return None
+        return self._arrival(blob, source, arrival_date)
+
+    def find(self, source: str, arrival_date: date, file_name: str) -> LandingObject | None:
+        """The object of that name, if it has landed."""
+        blob = self._bucket.get_blob(_landing_name(source, arrival_date, file_name))
+        return None if blob is None else self._arrival(blob, source, arrival_date)
+
+    def remembered(self, arrival: LandingObject) -> tuple[bytes, dict[str, str]]:
+        """The content of an object and the words that it was landed with.
+
+        Raises:
+            ArrivalVanished: it was overwritten or deleted.
+        """
+        from google.api_core.exceptions import NotFound
+
+        blob = self._bucket.blob(arrival.name, generation=arrival.generation)
+        try:
+            blob.reload()
+            return blob.download_as_bytes(raw_download=True), dict(blob.metadata or {})
+        except NotFound as error:
+            raise ArrivalVanished(arrival) from error
 
     def objects(
         self, source: str, arrival_date: date | None = None, *, after: str | None = None, limit: int | None = None
@@ -185,6 +264,19 @@ class Landing:
             uris.append(f"gs://{self.bucket_name}/{name}")
         return uris
 
+    def dead_letter_counts(self, parallel: int = 8) -> dict[tuple[str, date], tuple[int, int]]:
+        """For every source and arrival date with dead letters: how many objects have some, and how many in all."""
+        counts: dict[tuple[str, date], tuple[int, int]] = {}
+        blobs = list(self._list(DEAD_LETTER_PREFIX))
+        with ThreadPoolExecutor(max_workers=parallel, thread_name_prefix="letters") as pool:
+            for blob, letters in zip(blobs, pool.map(_lines_of, blobs), strict=True):
+                match = _DATED.fullmatch(blob.name.removeprefix(DEAD_LETTER_PREFIX))
+                arrival_date = _as_date(match["date"]) if match else None
+                if match and arrival_date:
+                    objects, before = counts.get((match["source"], arrival_date), (0, 0))
+                    counts[match["source"], arrival_date] = (objects + 1, before + letters)
+        return counts
+
     @cached_property
     def _client(self) -> Client:
         from google.cloud import storage
@@ -251,11 +343,23 @@ class Landing:
         )
 
 
+def _landing_name(source: str, arrival_date: date, file_name: str) -> str:
+    name = f"source={source}/date={arrival_date.isoformat()}/{file_name}"
+    if not _DATED.fullmatch(name):
+        raise LandingError(f"{name!r} is no landing name: expected source=<source>/date=<YYYY-MM-DD>/<name>.")
+    return name
+
+
 def _as_date(text: str) -> date | None:
     try:
         return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 - a calendar date has no zone
     except ValueError:
         return None
+
+
+def _lines_of(blob: Blob) -> int:
+    with blob.open("rb") as lines:
+        return sum(1 for _ in lines)
 
 
 def _is_folder(blob: Blob) -> bool:

@@ -1,4 +1,4 @@
-"""Durable memory of what has arrived, what was announced, and what has been published: the operations database.
+"""Durable memory of what has arrived, was announced and published, and of connectors: the operations database.
 
 SQLite by default, PostgreSQL in production: SQL of both, nothing of one. The memory only saves work and repetition;
 what a table holds never depends on it (I3, I4).
@@ -6,20 +6,22 @@ what a table holds never depends on it (I3, I4).
 
 from __future__ import annotations
 
+import json
 import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from platform_assets.ingestion.landing import LandingObject
+from platform_assets.ingestion.ledger_tables import Tables, create_tables, insert_of, tables
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine, MetaData, Table
+    from sqlalchemy import Connection, Engine, Table
     from sqlalchemy.dialects.sqlite import Insert
 
     from platform_assets.settings import Settings
@@ -42,6 +44,23 @@ class Published:
     key: str
     event_id: str
     published_at: datetime
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the connector of a source has come.
+
+    Attributes:
+        position: what the connector wants to be told the next time, JSON.
+        planned: date of the landing object of what comes after the position, once that has been settled.
+        due_at: when the connector is to be asked again; at once if it is not known.
+        failures: how often it has failed since it last succeeded.
+    """
+
+    position: dict[str, Any] = field(default_factory=dict)
+    planned: date | None = None
+    due_at: datetime | None = None
+    failures: int = 0
 
 
 class Ledger:
@@ -138,6 +157,66 @@ class Ledger:
         with self._transaction() as connection:
             return bool(connection.execute(select(exists().where(these))).scalar())
 
+    def unseen(self, source: str, names: Iterable[str]) -> set[str]:
+        """Those of the object names of which no generation has been seen."""
+        from sqlalchemy import select
+
+        arrivals = self._tables.arrivals
+        wanted = set(names)
+        known: set[str] = set()
+        with self._transaction() as connection:
+            for chunk in _chunks(wanted):
+                these = (arrivals.c.source == source) & arrivals.c.name.in_(chunk)
+                known.update(connection.execute(select(arrivals.c.name).where(these)).scalars())
+        return wanted - known
+
+    # Drift: which members that no schema has were told of.
+
+    def record_drift(self, source: str, members: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Remember members by name and JSON type; returns those that were not known, in the order given."""
+        drift = self._tables.drift
+        new: set[tuple[str, str]] = set()
+        with self._transaction() as connection:
+            for chunk in _chunks(members):
+                rows = [
+                    {"source": source, "member": name, "json_type": json_type, "seen_at": _moment(None)}
+                    for name, json_type in chunk
+                ]
+                statement = self._insert(drift).values(rows).on_conflict_do_nothing()
+                known = statement.returning(drift.c.member, drift.c.json_type)
+                new.update((row.member, row.json_type) for row in connection.execute(known))
+        return [member for member in members if member in new]
+
+    # Progress: how far the connector of a source has come.
+
+    def progress(self, source: str) -> Progress:
+        """What was saved last, or the beginning."""
+        from sqlalchemy import select
+
+        progress = self._tables.progress
+        with self._transaction() as connection:
+            row = connection.execute(select(progress).where(progress.c.source == source)).one_or_none()
+        if row is None:
+            return Progress()
+        return Progress(
+            position=json.loads(row.position),
+            planned=row.planned,
+            due_at=_utc(row.due_at) if row.due_at else None,
+            failures=row.failures,
+        )
+
+    def save_progress(self, source: str, progress: Progress) -> None:
+        """Remember it instead of what was saved before."""
+        values = {
+            "position": json.dumps(progress.position),
+            "planned": progress.planned,
+            "due_at": None if progress.due_at is None else _moment(progress.due_at),
+            "failures": progress.failures,
+        }
+        row = self._insert(self._tables.progress).values(source=source, **values)
+        with self._transaction() as connection:
+            connection.execute(row.on_conflict_do_update(index_elements=["source"], set_=values))
+
     # Announced: up to which snapshot of a table its changes have been told downstream.
 
     def announced(self, table: str) -> int | None:
@@ -208,11 +287,11 @@ class Ledger:
             return int(connection.execute(lost).rowcount)
 
     @property
-    def _tables(self) -> _Tables:
-        return _tables()
+    def _tables(self) -> Tables:
+        return tables()
 
     def _insert(self, table: Table) -> Insert:
-        return _insert_of(self._engine.dialect.name)(table)
+        return insert_of(self._engine.dialect.name)(table)
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
@@ -232,74 +311,8 @@ class Ledger:
             engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
             event.listen(engine, "connect", _write_ahead)
         weakref.finalize(self, engine.dispose)  # connections that nobody closed end with the ledger
-        _until_unlocked(lambda: _create_tables(engine))
+        _until_unlocked(lambda: create_tables(engine))
         return engine
-
-
-@dataclass(frozen=True)
-class _Tables:
-    metadata: MetaData
-    announced: Table
-    arrivals: Table
-    published: Table
-
-
-@cache
-def _tables() -> _Tables:
-    from sqlalchemy import BigInteger, Column, Date, DateTime, Index, MetaData, String, Table
-
-    metadata = MetaData()
-    moment = DateTime(timezone=True)
-    announced = Table(
-        "announced",
-        metadata,
-        Column("table_name", String, primary_key=True),
-        Column("snapshot_id", BigInteger, nullable=False),
-    )
-    arrivals = Table(
-        "arrivals",
-        metadata,
-        Column("source", String, primary_key=True),
-        Column("name", String, primary_key=True),
-        Column("generation", BigInteger, primary_key=True),
-        Column("arrival_date", Date, nullable=False),
-        Column("size", BigInteger, nullable=False),
-        Column("landed_at", moment, nullable=False),
-        Column("seen_at", moment, nullable=False),
-        Column("ingested_at", moment),
-    )
-    Index("arrivals_waiting", arrivals.c.source, arrivals.c.ingested_at)
-    published = Table(
-        "published",
-        metadata,
-        Column("source", String, primary_key=True),
-        Column("record_key", String, primary_key=True),
-        Column("event_id", String, nullable=False, index=True),
-        Column("published_at", moment, nullable=False),
-        Column("landed_at", moment),
-    )
-    return _Tables(metadata, announced, arrivals, published)
-
-
-def _insert_of(dialect: str) -> Callable[[Table], Insert]:
-    """The dialect's insert, which knows ON CONFLICT; SQLite's and PostgreSQL's are the same for what is used here."""
-    if dialect == "postgresql":
-        from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-
-        return postgresql_insert  # type: ignore[return-value]
-    from sqlalchemy.dialects.sqlite import insert
-
-    return insert
-
-
-def _create_tables(engine: Engine) -> None:
-    from sqlalchemy.schema import CreateIndex, CreateTable
-
-    with engine.begin() as connection:
-        for table in _tables().metadata.sorted_tables:
-            connection.execute(CreateTable(table, if_not_exists=True))
-            for index in sorted(table.indexes, key=lambda index: str(index.name)):
-                connection.execute(CreateIndex(index, if_not_exists=True))
 
 
 def _until_unlocked(step: Callable[[], None]) -> None:

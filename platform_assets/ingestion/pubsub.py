@@ -10,7 +10,6 @@ import base64
 import hashlib
 import json
 import time
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,10 +27,8 @@ if TYPE_CHECKING:
     from platform_assets.settings import Settings
 
 EVENT_ID = "event_id"  # attribute that names the event of a message
-CART_CREATED = "cart_created"
 BATCH_BYTES = 32 * 2**20  # of message data in one landing object
 LEASE_SECONDS = 60
-_EVENT_NAMESPACE = uuid.UUID("5f0c4a52-6a0b-5b0e-9d1c-3a7d0a4d4c11")
 _CONFIRM_SECONDS = 30.0
 _FIRST_PULL_SECONDS = 2.0  # how long an empty subscription may keep a pull waiting
 _NEXT_PULL_SECONDS = 1.0  # the same when there is something to land already
@@ -41,6 +38,10 @@ _PUBLISHED_AT_ONCE = 1000
 Record = dict[str, object]
 
 
+class BrokerError(RuntimeError):
+    """A topic or a subscription cannot be used; the message says which one and what to do."""
+
+
 @dataclass(frozen=True)
 class Event:
     """What is published for a record.
@@ -48,7 +49,7 @@ class Event:
     Attributes:
         key: what identifies the record in its source.
         event_id: made from source and key alone, so that publishing again after a crash is told by its key.
-        payload: the members of the message's JSON, but for `published_at`.
+        payload: the members of the message's JSON; `published_at` is added unless it is one of them.
     """
 
     key: str
@@ -65,44 +66,6 @@ class DrainResult:
     objects: tuple[LandingObject, ...]
 
 
-def publish_new_carts(
-    settings: Settings,
-    ledger: Ledger,
-    carts: Sequence[Record],
-    *,
-    source: str,
-    topic: str,
-) -> int:
-    """Publish those carts of the FakeStore API that have not been published yet (S3-04 to S3-06); returns how many.
-
-    Args:
-        settings: the project.
-        ledger: remembers what has been published, across restarts.
-        carts: all that the API tells.
-        source: the source's name in the ledger.
-        topic: short name of the topic.
-    """
-    extracted_at = datetime.now(UTC)
-    return publish_new(settings, ledger, source, topic, [cart_created(source, cart, extracted_at) for cart in carts])
-
-
-def cart_created(source: str, cart: Record, extracted_at: datetime) -> Event:
-    """The event of a cart. What a cart lacks is null: the contract judges it downstream."""
-    lines = cart.get("products")
-    key = str(cart["id"]) if cart.get("id") is not None else _content_key(cart)
-    event_id = str(uuid.uuid5(_EVENT_NAMESPACE, f"{source}/{key}"))
-    payload: Record = {
-        "event_id": event_id,
-        "event_type": CART_CREATED,
-        "extracted_at": _iso(extracted_at),
-        "cart_id": cart.get("id"),
-        "user_id": cart.get("userId"),
-        "cart_date": cart.get("date"),
-        "products": [_cart_line(line) for line in lines] if isinstance(lines, list) else lines,
-    }
-    return Event(key, event_id, CART_CREATED, payload)
-
-
 def publish_new(settings: Settings, ledger: Ledger, source: str, topic: str, events: Iterable[Event]) -> int:
     """Publish those events whose key the ledger does not know, each key once; returns how many.
 
@@ -114,25 +77,45 @@ def publish_new(settings: Settings, ledger: Ledger, source: str, topic: str, eve
     new = iter([event for key, event in reversed(by_key.items()) if key in wanted])
     published = 0
     if wanted:
-        with _publisher() as publisher:
-            path = publisher.topic_path(settings.project, topic)
+        with open_publisher() as publisher:
+            path = topic_path(settings, topic)
             while chunk := list(islice(new, _PUBLISHED_AT_ONCE)):
                 ledger.record_published(source, publish(publisher, path, chunk))
                 published += len(chunk)
     return published
 
 
-def publish(publisher: PublisherClient, topic_path: str, events: Sequence[Event]) -> list[Published]:
-    """Send events and wait until the broker has confirmed each of them."""
+def topic_path(settings: Settings, topic: str) -> str:
+    """The full name of a topic; a short one is of the settings' project."""
+    return topic if "/" in topic else f"projects/{settings.project}/topics/{topic}"
+
+
+def subscription_path(settings: Settings, subscription: str) -> str:
+    """The full name of a subscription; a short one is of the settings' project."""
+    return subscription if "/" in subscription else f"projects/{settings.project}/subscriptions/{subscription}"
+
+
+def publish(publisher: PublisherClient, topic: str, events: Sequence[Event]) -> list[Published]:
+    """Send events to a topic, given by its full name, and wait until the broker has confirmed each of them.
+
+    Raises:
+        BrokerError: there is no such topic.
+    """
+    from google.api_core.exceptions import NotFound
+
     sent = []
     for event in events:
         published_at = datetime.now(UTC)
-        payload = {**event.payload, "published_at": _iso(published_at)}
+        payload = {**event.payload}
+        payload.setdefault("published_at", iso(published_at))
         data = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
-        future = publisher.publish(topic_path, data, event_id=event.event_id, event_type=event.event_type)
+        future = publisher.publish(topic, data, event_id=event.event_id, event_type=event.event_type)
         sent.append((future, Published(event.key, event.event_id, published_at)))
-    for future, _ in sent:
-        future.result(timeout=_CONFIRM_SECONDS)
+    try:
+        for future, _ in sent:
+            future.result(timeout=_CONFIRM_SECONDS)
+    except NotFound as error:
+        raise BrokerError(f"There is no topic {topic}. Create it, or correct ingestion.topic.") from error
     return [published for _, published in sent]
 
 
@@ -156,11 +139,14 @@ def drain(
         ledger: where the source's own publisher remembers its events, if there is one.
         max_messages: how many at most.
         budget_seconds: when to stop pulling.
+
+    Raises:
+        BrokerError: there is no such subscription.
     """
     deadline = time.monotonic() + budget_seconds
     messages, objects = 0, []
     with _subscriber() as subscriber:
-        path = subscriber.subscription_path(settings.project, subscription)
+        path = subscription_path(settings, subscription)
         while messages < max_messages and (batch := pull_batch(subscriber, path, max_messages - messages, deadline)):
             objects.append(land_batch(landing, source, batch))
             if ledger is not None:
@@ -171,13 +157,13 @@ def drain(
 
 
 def pull_batch(
-    subscriber: SubscriberClient, subscription_path: str, max_messages: int, deadline: float
+    subscriber: SubscriberClient, subscription: str, max_messages: int, deadline: float
 ) -> list[ReceivedMessage]:
     """Pull again and again until nothing waits, the batch is full or the deadline has passed. Nothing is acknowledged.
 
     Args:
         subscriber: the client.
-        subscription_path: full name of the subscription.
+        subscription: its full name.
         max_messages: how many at most.
         deadline: on the monotonic clock, in seconds.
     """
@@ -185,13 +171,13 @@ def pull_batch(
     size = 0
     while len(batch) < max_messages and size < BATCH_BYTES and (left := deadline - time.monotonic()) > 0:
         patience = min(left, _NEXT_PULL_SECONDS if batch else _FIRST_PULL_SECONDS)
-        pulled = _pull(subscriber, subscription_path, max_messages - len(batch), patience)
+        pulled = _pull(subscriber, subscription, max_messages - len(batch), patience)
         if not pulled:
             break
         # The subscription's own lease may be shorter than filling and landing a batch takes.
         for chunk in _chunks([message.ack_id for message in pulled]):
             subscriber.modify_ack_deadline(
-                request={"subscription": subscription_path, "ack_ids": chunk, "ack_deadline_seconds": LEASE_SECONDS}
+                request={"subscription": subscription, "ack_ids": chunk, "ack_deadline_seconds": LEASE_SECONDS}
             )
         batch += pulled
         size += sum(len(message.message.data) for message in pulled)
@@ -212,7 +198,7 @@ def envelope_line(received: ReceivedMessage) -> str:
     message = received.message
     line: Record = {
         "message_id": message.message_id,
-        "publish_time": _iso(message.publish_time),
+        "publish_time": iso(message.publish_time),
         "attributes": dict(message.attributes),
         "ordering_key": message.ordering_key,
     }
@@ -229,27 +215,36 @@ def event_ids(batch: Iterable[ReceivedMessage]) -> list[str]:
     return [event_id for event_id in named if event_id]
 
 
-def acknowledge(subscriber: SubscriberClient, subscription_path: str, batch: Iterable[ReceivedMessage]) -> None:
+def acknowledge(subscriber: SubscriberClient, subscription: str, batch: Iterable[ReceivedMessage]) -> None:
     """Tell the broker that the messages are safe. One whose lease has expired comes again, as a duplicate."""
     for chunk in _chunks([received.ack_id for received in batch]):
-        subscriber.acknowledge(request={"subscription": subscription_path, "ack_ids": chunk})
+        subscriber.acknowledge(request={"subscription": subscription, "ack_ids": chunk})
 
 
-def _pull(
-    subscriber: SubscriberClient, subscription_path: str, max_messages: int, timeout: float
-) -> list[ReceivedMessage]:
-    from google.api_core.exceptions import DeadlineExceeded
+def iso(moment: datetime) -> str:
+    """A moment as messages tell it: UTC, with microseconds and `Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _pull(subscriber: SubscriberClient, subscription: str, max_messages: int, timeout: float) -> list[ReceivedMessage]:
+    from google.api_core.exceptions import DeadlineExceeded, NotFound
 
     wanted = min(max_messages, _MESSAGES_PER_REQUEST)
     try:
-        response = subscriber.pull(request={"subscription": subscription_path, "max_messages": wanted}, timeout=timeout)
+        response = subscriber.pull(request={"subscription": subscription, "max_messages": wanted}, timeout=timeout)
     except DeadlineExceeded:  # how an empty subscription answers
         return []
+    except NotFound as error:
+        raise BrokerError(
+            f"There is no subscription {subscription}. Create it for the source's topic, or correct "
+            "ingestion.subscription."
+        ) from error
     return list(response.received_messages)
 
 
 @contextmanager
-def _publisher() -> Iterator[PublisherClient]:
+def open_publisher() -> Iterator[PublisherClient]:
+    """A client that is stopped, with its connection, at the end of the block."""
     from google.cloud.pubsub_v1 import PublisherClient
 
     publisher = PublisherClient()
@@ -266,18 +261,6 @@ def _subscriber() -> Iterator[SubscriberClient]:
 
     with SubscriberClient() as subscriber:
         yield subscriber
-
-
-def _cart_line(line: object) -> Record | None:
-    return {"product_id": line.get("productId"), "quantity": line.get("quantity")} if isinstance(line, dict) else None
-
-
-def _content_key(record: Record) -> str:
-    return "sha256:" + hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
-
-
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _chunks(ack_ids: Sequence[str]) -> Iterator[Sequence[str]]:

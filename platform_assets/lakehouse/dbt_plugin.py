@@ -17,6 +17,7 @@ from dbt_common.exceptions import DbtRuntimeError
 
 from platform_assets.contracts.dbt_yaml import LAYERS, DbtModel, load_models
 from platform_assets.contracts.iceberg_schema import duckdb_type
+from platform_assets.contracts.model import Severity
 from platform_assets.contracts.rules import REFERENCES, quote
 from platform_assets.lakehouse import publisher
 from platform_assets.lakehouse.audit import ContractBroken, Finding
@@ -195,7 +196,7 @@ def _refuse_dangling_references(cursor: DuckDBPyConnection, contract: Contract, 
     """
     broken = []
     for rule in contract.rules:
-        if rule.kind != REFERENCES:
+        if rule.kind != REFERENCES or rule.severity is not Severity.ERROR:
             continue
         table, _, field = str(rule.argument).rpartition(".")
         column = quote(rule.column)

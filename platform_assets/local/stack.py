@@ -238,6 +238,7 @@ class LocalStack:
         self.environment = {
             "PLATFORM_HOME": str(self.home),
             "PLATFORM_LANDING_BUCKET": self.settings.landing_bucket,
+            "PLATFORM_SOURCES": str(self.settings.sources.resolve()),
             "GOOGLE_CLOUD_PROJECT": self.settings.project,
             "STORAGE_EMULATOR_HOST": gcs.url,
             "PUBSUB_EMULATOR_HOST": pubsub.address,

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 _EVENT_DATE = "event_date"
 _ARRIVAL_DATE = "arrival_date"
-_SHORT = {
+# Each setting of the short form, and the part and setting of the long form that it stands for.
+SHORT_FORM = {
     "schema_file": ("schema", "file"),
     "pubsub_topic": ("ingestion", "topic"),
     "message_format": ("ingestion", "format"),
@@ -33,8 +34,8 @@ def nested(file: YamlFile) -> YamlFile:
     Raises:
         SourceError: something is said in both forms.
     """
-    data: dict[str, Any] = {name: value for name, value in file.data.items() if name not in _SHORT}
-    moved = {name: _SHORT[name] for name in file.data if name in _SHORT}
+    data: dict[str, Any] = {name: value for name, value in file.data.items() if name not in SHORT_FORM}
+    moved = {name: SHORT_FORM[name] for name in file.data if name in SHORT_FORM}
     for name, (part, setting) in moved.items():
         inside = data.setdefault(part, {})
         if not isinstance(inside, Mapping) or setting in inside:
@@ -58,11 +59,20 @@ def tables_of(file: SourceFile) -> list[SourceFile]:
             update={
                 "source_id": f"{file.source_id}_{table}",
                 "display_name": f"{file.display_name or _title(file.source_id)}: {table}",
-                "ingestion": file.ingestion.model_copy(update={"tables": ()}),
+                "ingestion": file.ingestion.model_copy(
+                    update={"tables": (), "location": _folder_of(file.ingestion.location, table)}
+                ),
             }
         )
         for table in file.ingestion.tables
     ]
+
+
+def _folder_of(location: str | None, table: str) -> str | None:
+    """Where the changes of one table are dropped: `{table}` stands for its name, by default the last folder."""
+    if location is None:
+        return None
+    return location.replace("{table}", table) if "{table}" in location else f"{location}{table}/"
 
 
 def filled(file: SourceFile, record: SchemaColumns) -> SourceFile:
@@ -150,6 +160,7 @@ def _table(file: SourceFile, record: SchemaColumns) -> SilverTable:
         ordering=told[0].ordering if told else (),
         partition_column=day if events else None,
         rules=rules,
+        transforms=tuple(step.transform for step in steps if step.transform),
     )
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from platform_assets.sources.own_code import is_reference
 
 _DURATION = re.compile(r"(\d+) *(s|m|h|d)")
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -36,31 +40,56 @@ class Pattern(StrEnum):
     REST_SNAPSHOT = "rest_snapshot"  # an API tells its whole state once a day (S3-03)
 
 
-class RecordFormat(StrEnum):
-    """How records are written in an object (S1-44)."""
+class Format(StrEnum):
+    """What a source's objects are (S1-44). What the platform itself lands is always JSON lines."""
 
     JSONL = "jsonl"  # one JSON value a line
-    JSON = "json"  # a document: one record, an array of them, or one a line
+    JSON = "json"  # a document: a record, an array of records, or JSON lines
     CSV = "csv"
     PARQUET = "parquet"
     AVRO = "avro"
 
 
 class Compression(StrEnum):
-    """What the source says; the first bytes of an object tell in any case."""
+    """How objects are compressed. For the reader of the source file: the first bytes of an object tell."""
 
     NONE = "none"
     GZIP = "gzip"
 
 
-class CsvSettings(BaseModel):
-    """How a CSV file is written; what is not said is found out."""
+class CsvOptions(BaseModel):
+    """How a source writes CSV; what is not said is found out for each object."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    delimiter: str | None = Field(default=None, min_length=1, max_length=1)
-    quote: str = Field(default='"', min_length=1, max_length=1)
-    encoding: Literal["utf-8", "latin-1", "utf-16"] = "utf-8"
+    delimiter: str | None = Field(default=None, description="One ASCII character.")
+    quote: str = Field(default='"', description="One ASCII character.")
+    encoding: str = Field(default="utf-8", description="Name of the encoding, such as latin-1 or utf-16.")
+    header: bool = Field(default=True, description="Whether the first row names the columns; if not, the schema does.")
+
+    @field_validator("delimiter", "quote")
+    @classmethod
+    def _one_character(cls, value: str | None) -> str | None:
+        if value is not None and (len(value) != 1 or not value.isascii() or value in "\0\n\r"):
+            raise ValueError(f"{value!r} is not one ASCII character")
+        return value
+
+    @field_validator("encoding")
+    @classmethod
+    def _known(cls, encoding: str) -> str:
+        try:
+            "".encode(encoding)  # refuses codecs that are no encodings of text
+        except LookupError:
+            raise ValueError(
+                f"{encoding!r} is no known encoding; expected one such as utf-8, latin-1, cp1252"
+            ) from None
+        return codecs.lookup(encoding).name
+
+    @model_validator(mode="after")
+    def _distinct(self) -> CsvOptions:
+        if self.delimiter == self.quote:
+            raise ValueError("csv.delimiter and csv.quote are the same character")
+        return self
 
 
 class Ingestion(BaseModel):
@@ -69,19 +98,28 @@ class Ingestion(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     pattern: Pattern
-    location: str | None = Field(default=None, description="`gs://bucket/folder/` in which objects appear.")
+    location: str | None = Field(default=None, description="`gs://bucket/folder/` where objects appear.")
     schedule: str | None = Field(default=None, description="When data is expected, as cron in UTC.")
-    format: RecordFormat = RecordFormat.JSONL
+    format: Format = Format.JSONL
     compression: Compression = Compression.NONE
-    csv: CsvSettings = CsvSettings()
+    csv: CsvOptions = CsvOptions()
     connector_type: Literal["rest_api", "webhook", "datastream", "sftp", "database_query"] | None = None
-    connector: str | None = Field(default=None, description="A connector of one's own: `file.py:Class`.")
-    params: dict[str, Any] = Field(default_factory=dict, description="What the connector of one's own is given.")
+    connector: str | None = Field(
+        default=None,
+        description="A connector of one's own: `file.py:Class` or `package.module:Class`.",
+    )
+    params: dict[str, Any] = Field(default_factory=dict, description="What the connector is given; see `PARAMS`.")
     api_endpoint: str | None = Field(default=None, description="Address to poll; `${NAME:-default}` is expanded.")
     auth_type: Literal["none", "bearer_token", "api_key", "basic"] = "none"
-    secret_name: str | None = Field(default=None, description="Name of the secret that holds the credential.")
+    secret_name: str | None = Field(default=None, description="Name of the secret with the credential.")
     webhook_path: str | None = Field(default=None, description="Path at which the source calls, `/webhooks/stripe`.")
-    poll_interval: Seconds = Field(default=60, validate_default=False, description="How often an API is polled.")
+    webhook_signature: Literal["stripe", "github"] | None = Field(
+        default=None, description="How the source signs its calls; a call without a right signature is refused."
+    )
+    webhook_secret_name: str | None = Field(
+        default=None, description="Name of the secret that calls are signed with; by default `secret_name`."
+    )
+    poll_interval: Seconds = Field(default=60, validate_default=False, description="How often the source is asked.")
     event_type: str | None = Field(default=None, description="Polled records are published as events of this type.")
     topic: str | None = Field(default=None, description="Short name or full path of the Pub/Sub topic.")
     subscription: str | None = Field(default=None, description="By default the topic's name and `-sub`.")
@@ -108,6 +146,16 @@ class Ingestion(BaseModel):
         """The `gs://` folder outside of landing in which somebody else puts the objects."""
         return self.location or self.destination
 
+    @property
+    def polled(self) -> bool:
+        """Whether records of a stream are asked for, to be published to its topic."""
+        return self.streams and bool(self.api_endpoint or self.connector)
+
+    @property
+    def fetched(self) -> bool:
+        """Whether a connector goes and gets the files or records of a source that does not stream."""
+        return self.pattern is Pattern.BATCH_FILE and bool(self.connector or self.connector_type)
+
     @field_validator("schedule")
     @classmethod
     def _is_cron(cls, schedule: str | None) -> str | None:
@@ -123,6 +171,25 @@ class Ingestion(BaseModel):
         if path is not None and not re.fullmatch(r"(/[\w.-]+)+", path):
             raise ValueError(f"{path!r} is no path; expected one such as `/webhooks/stripe`")
         return path
+
+    @field_validator("secret_name", "webhook_secret_name")
+    @classmethod
+    def _is_secret_name(cls, name: str | None) -> str | None:
+        if name is not None and not re.fullmatch(r"[A-Za-z0-9_][\w.-]{0,254}", name, re.ASCII):
+            # It may well be the secret itself, so it is not repeated.
+            raise ValueError(
+                "expected the name of a secret, never the secret itself: letters, digits, `-`, `_` and `.`"
+            )
+        return name
+
+    @field_validator("connector")
+    @classmethod
+    def _is_code(cls, reference: str | None) -> str | None:
+        if reference is not None and not is_reference(reference):
+            raise ValueError(
+                f"{reference!r} names no class; expected `file.py:Class`, beside this file, or `package.module:Class`"
+            )
+        return reference
 
     @field_validator("location", "destination")
     @classmethod
@@ -140,33 +207,113 @@ class Ingestion(BaseModel):
             if not getattr(self, setting):
                 raise ValueError(f"ingestion.pattern {self.pattern} needs ingestion.{setting}")
         for setting in sorted(self.model_fields_set - {"pattern", *_ALWAYS, *needed, *known}):
-            fits = [pattern for pattern, (more, less) in SETTINGS.items() if setting in {*more, *less}]
-            raise ValueError(
-                f"ingestion.{setting} means nothing for pattern {self.pattern}; it belongs to {', '.join(fits)}"
-            )
+            raise ValueError(f"ingestion.{setting} means nothing for pattern {self.pattern}; {_home_of(setting)}")
+        self._check_connector()
+        self._check_secrets()
+        return self
+
+    def _check_connector(self) -> None:
+        if self.connector_type is not None:
+            pattern_names, needed = CONNECTOR_TYPES[self.connector_type]
+            if self.pattern not in pattern_names:
+                raise ValueError(
+                    f"ingestion.connector_type {self.connector_type} belongs to pattern {' or '.join(pattern_names)}, "
+                    f"not to {self.pattern}"
+                )
+            for setting in needed:
+                if not getattr(self, setting):
+                    raise ValueError(f"ingestion.connector_type {self.connector_type} needs ingestion.{setting}")
+        if self.pattern is Pattern.BATCH_FILE:
+            self._check_batch()
+        if self.connector_type in PARAMS and self.connector is None:
+            self._check_params(*PARAMS[self.connector_type])
+        elif self.params and self.connector is None:
+            raise ValueError("ingestion.params are given to ingestion.connector, and there is none")
         if self.pattern is Pattern.STREAMING_API and not (self.api_endpoint or self.webhook_path or self.connector):
             raise ValueError(
                 "ingestion.pattern streaming_api needs ingestion.api_endpoint to poll, ingestion.webhook_path to be "
                 "called at, or ingestion.connector"
             )
+
+    def _check_batch(self) -> None:
+        """Files are dropped, or they are fetched: then the settings of fetching mean something."""
+        if self.connector is not None and self.connector_type is not None:
+            raise ValueError(
+                f"ingestion.connector and ingestion.connector_type {self.connector_type}: keep one of them"
+            )
+        if self.fetched and self.location is not None:
+            raise ValueError("ingestion.location is where somebody else puts objects, but a connector fetches them")
+        if not self.fetched and (said := self.model_fields_set.intersection(_FETCHED)):
+            raise ValueError(f"ingestion.{min(said)} means nothing for pattern batch_file; {_home_of(min(said))}")
+
+    def _check_params(self, needed: Sequence[str], known: Sequence[str]) -> None:
+        for name in needed:
+            if not self.params.get(name):
+                raise ValueError(f"ingestion.connector_type {self.connector_type} needs ingestion.params.{name}")
+        for name in self.params:
+            if name not in {*needed, *known}:
+                close = get_close_matches(name, [*needed, *known], n=1)
+                hint = f"did you mean `{close[0]}`?" if close else f"it knows {', '.join([*needed, *known])}"
+                raise ValueError(
+                    f"ingestion.params.{name} means nothing for connector_type {self.connector_type}; {hint}"
+                )
+
+    def _check_secrets(self) -> None:
         if self.auth_type != "none" and self.secret_name is None:
             raise ValueError(
                 f"ingestion.auth_type {self.auth_type} needs ingestion.secret_name, the name of its secret"
             )
-        return self
+        used = self.auth_type != "none" or self.connector or self.webhook_signature
+        if self.api_endpoint and self.secret_name and not used:
+            raise ValueError(
+                "ingestion.secret_name is used for nothing; say ingestion.auth_type: bearer_token, api_key or basic"
+            )
+        if self.webhook_signature and not self.webhook_path:
+            raise ValueError("ingestion.webhook_signature means nothing without ingestion.webhook_path")
+        if self.webhook_signature and not (self.webhook_secret_name or self.secret_name):
+            raise ValueError(
+                f"ingestion.webhook_signature {self.webhook_signature} needs ingestion.webhook_secret_name, the name "
+                "of the secret that calls are signed with"
+            )
 
 
 _ALWAYS = ("arrival_interval", "connector_type", "schedule")
 _FILES = ("format", "compression", "csv")
-_CALLED = ("api_endpoint", "auth_type", "secret_name", "poll_interval", "connector", "params")
+_CALLED = ("api_endpoint", "auth_type", "secret_name", "poll_interval")
 _TOPIC = ("topic", "subscription")
+_OWN = ("connector", "params")
+_WEBHOOK = ("webhook_path", "webhook_signature", "webhook_secret_name")
+_FETCHED = ("params", "poll_interval", "secret_name")
 
 # What each pattern needs, and what else it may say.
 SETTINGS: Mapping[Pattern, tuple[Sequence[str], Sequence[str]]] = {
-    Pattern.BATCH_FILE: ((), ("location", "connector", "params", "secret_name", *_FILES)),
-    Pattern.STREAMING_API: ((), (*_CALLED, *_TOPIC, "webhook_path", "event_type")),
+    Pattern.BATCH_FILE: ((), ("location", *_OWN, *_FETCHED, *_FILES)),
+    Pattern.STREAMING_API: ((), (*_CALLED, *_OWN, *_TOPIC, *_WEBHOOK, "event_type")),
     Pattern.DATABASE_CDC: (("tables",), ("database_type", "connection_profile", "location", *_FILES)),
     Pattern.CLOUD_TRANSFER: (("source_type", "source_bucket", "destination"), ("source_path", *_FILES)),
     Pattern.EVENT_STREAMING: (("topic",), ("subscription", "format", "window_size")),
     Pattern.REST_SNAPSHOT: (("api_endpoint",), _CALLED),
 }
+
+# To which patterns each type of connector belongs, and what it needs.
+CONNECTOR_TYPES: Mapping[str, tuple[Sequence[Pattern], Sequence[str]]] = {
+    "rest_api": ((Pattern.STREAMING_API, Pattern.REST_SNAPSHOT), ("api_endpoint",)),
+    "webhook": ((Pattern.STREAMING_API,), ("webhook_path",)),
+    "datastream": ((Pattern.DATABASE_CDC,), ()),
+    "sftp": ((Pattern.BATCH_FILE,), ("secret_name",)),
+    "database_query": ((Pattern.BATCH_FILE,), ("secret_name",)),
+}
+
+# What `params` hold for a type of connector: what it needs, and what else it may say.
+PARAMS: Mapping[str | None, tuple[Sequence[str], Sequence[str]]] = {
+    "sftp": (("host", "username", "path"), ("port", "pattern", "known_hosts")),
+    "database_query": (("query", "cursor_column"), ("rows_per_object",)),
+}
+
+
+def _home_of(setting: str) -> str:
+    fits = [f"pattern {pattern}" for pattern, (more, less) in SETTINGS.items() if setting in {*more, *less}]
+    if setting in _FETCHED and f"pattern {Pattern.BATCH_FILE}" in fits:
+        fits.remove(f"pattern {Pattern.BATCH_FILE}")
+        fits.append("pattern batch_file with a connector, or connector_type sftp or database_query")
+    return f"it belongs to {', '.join(fits)}"

@@ -10,35 +10,45 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema, core_schema
 
 from platform_assets.contracts.compatibility import Evolution
 from platform_assets.contracts.json_schema import SchemaColumns, read_json_schema
 from platform_assets.contracts.migration import Migration
 from platform_assets.contracts.model import Classification
 from platform_assets.sources.ingestion_settings import Ingestion
+from platform_assets.sources.own_code import is_reference
 
 
-def _looks_like(pattern: str, expected: str) -> Any:  # noqa: ANN401 - a pydantic validator
-    """A text that matches, or an error that says in words what was expected."""
+@dataclass(frozen=True)
+class _LooksLike:
+    """A text that matches, or an error that says in words what was expected. Editors are told the pattern."""
 
-    def check(text: str) -> str:
-        if not re.fullmatch(pattern, text):
-            raise ValueError(f"{text!r} is not {expected}")
+    pattern: str
+    expected: str
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "pattern": f"^(?:{self.pattern})$"}
+
+    def _check(self, text: str) -> str:
+        if not re.fullmatch(self.pattern, text):
+            raise ValueError(f"{text!r} is not {self.expected}")
         return text
-
-    return AfterValidator(check)
 
 
 Name = Annotated[
     str,
-    _looks_like(
+    _LooksLike(
         "[a-z][a-z0-9_]{0,62}", "a name: lower-case letters, digits and underscores, at most 63, a letter first"
     ),
 ]
-Address = Annotated[str, _looks_like(r"[^@\s]+@[^@\s]+", "an e-mail address")]
-Owner = Annotated[str, _looks_like(r"team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+", "an e-mail address or `team:name`")]
-GoldTable = Annotated[str, _looks_like("gold\\.[a-z][a-z0-9_]*", "a gold table, such as `gold.customers`")]
+Address = Annotated[str, _LooksLike(r"[^@\s]+@[^@\s]+", "an e-mail address")]
+Owner = Annotated[str, _LooksLike(r"team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+", "an e-mail address or `team:name`")]
+GoldTable = Annotated[str, _LooksLike("gold\\.[a-z][a-z0-9_]*", "a gold table, such as `gold.customers`")]
 
 
 class _Strict(BaseModel):
@@ -67,6 +77,33 @@ class Kind(StrEnum):
 
     EVENTS = "events"  # every event, partitioned by event date
     CURRENT_STATE = "current_state"  # the latest version of each key
+    SCD2 = "scd2"  # every version of each key, with the time from which to which it held
+
+
+class Transform(_Strict):
+    """A step of one's own between bronze and the contract: SQL, or a class or function on Polars (S1-80)."""
+
+    name: Name
+    sql: str | None = Field(
+        default=None,
+        min_length=1,
+        description="A SELECT from `rows`, or a file `name.sql` beside the YAML that holds it.",
+    )
+    code: str | None = Field(
+        default=None, alias="class", description="`file.py:Name` or `package.module:Name`: a class or a function."
+    )
+    params: dict[str, Any] = Field(default_factory=dict, description="`$name` in SQL, or what the code is given.")
+
+    @model_validator(mode="after")
+    def _one(self) -> Transform:
+        if (self.sql is None) == (self.code is None):
+            raise ValueError(f"transform {self.name!r} says either `sql` or `class`")
+        if self.code is not None and not is_reference(self.code):
+            raise ValueError(
+                f"transform {self.name!r}: {self.code!r} names no code; expected `file.py:Name`, beside this file, or "
+                "`package.module:Name`"
+            )
+        return self
 
 
 class SilverTable(_Strict):
@@ -87,6 +124,7 @@ class SilverTable(_Strict):
     )
     pandera: str | None = Field(default=None, description="A Pandera `DataFrameModel` of an expert's: `file.py:Class`.")
     rules: tuple[dict[str, Any], ...] = Field(default=(), description="Further promises about rows; see the rules.")
+    transforms: tuple[Transform, ...] = Field(default=(), description="What is done to rows before they are judged.")
 
     def __hash__(self) -> int:
         """By name, which is unique: mappings, which some settings are, have no hash."""
@@ -98,6 +136,8 @@ class SilverTable(_Strict):
             raise ValueError(f"{self.table}: `partition_column` belongs to kind `events`, and every such table has one")
         if self.kind is not Kind.EVENTS and not self.key:
             raise ValueError(f"{self.table}: a table of kind `{self.kind}` needs a `key`")
+        if self.kind is Kind.SCD2 and self.explode is not None:
+            raise ValueError(f"{self.table}: kind `scd2` keeps versions of whole records; it cannot `explode` an array")
         if self.explode is None and self.keep:
             raise ValueError(f"{self.table}: `keep` says what an exploded element keeps, but nothing is exploded")
         return self
@@ -132,6 +172,7 @@ class Conforming(_Step):
 
     deduplication: Deduplication | None = None
     data_quality: DataQuality | None = None
+    transform: Transform | None = None
 
 
 class Join(_Strict):

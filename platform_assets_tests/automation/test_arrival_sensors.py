@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import dagster as dg
 import httpx
@@ -16,14 +16,15 @@ from platform_assets.automation import arrival_sensors
 from platform_assets.automation.arrival_sensors import ARRIVAL_TAG, arrival_sensor
 from platform_assets.definitions import build_definitions
 from platform_assets.ingestion import rest
+from platform_assets.ingestion.connectors import ConnectorError
 from platform_assets.ingestion.landing import Landing
 from platform_assets.ingestion.ledger import Ledger
-from platform_assets.ingestion.rest import SourceUnavailable
 from platform_assets.local.fakestore import write_sample
 from platform_assets.local.servers import start_fakestore
 from platform_assets.settings import Settings
 from platform_assets.sources.registry import load_sources
 from platform_assets_tests.arrivals import drop, drop_at, json_lines, web_event
+from platform_assets_tests.ingestion.connectors.ticks import write_source
 
 SOURCE = "web_events"
 DAY = "2026-03-10"
@@ -266,7 +267,7 @@ def test_an_api_is_polled_once_a_day(settings: Settings, tmp_path: Path, monkeyp
 
 
 def test_a_broken_api_is_a_clear_error_of_its_tick_alone(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait: Callable[[float], None]
 ) -> None:
     monkeypatch.setattr(rest, "FIRST_WAIT_SECONDS", 0)
     shop = tmp_path / "shop"
@@ -276,11 +277,53 @@ def test_a_broken_api_is_a_clear_error_of_its_tick_alone(
     with start_fakestore(shop, tmp_path / "fakestore.log") as server:
         monkeypatch.setenv("FAKESTORE_URL", server.url)
         (shop / "users.json").write_text("<html>sorry</html>", encoding="utf-8")
-        with pytest.raises(SourceUnavailable, match="/users answered"):
+        with pytest.raises(ConnectorError, match=r"fakestore_users: http.*/users answered .* asked again in 10 s"):
             tick()
+        assert tick.asked() == [DAY]  # what has landed does not wait for it
         assert Landing(settings).objects("fakestore_users", datetime.now(UTC).date()) == []
         (shop / "users.json").write_text('[{"id": 1}]', encoding="utf-8")
+        wait(11)
         assert tick.asked() == [datetime.now(UTC).date().isoformat(), DAY]
+
+
+def test_a_source_that_is_asked_for_records_has_a_sensor_that_polls(tmp_path: Path) -> None:
+    said: dict[str, dict[str, Any]] = {
+        "api": {"pattern": "streaming_api", "api_endpoint": "http://127.0.0.1:1/x", "poll_interval": "5m"},
+        "own": {"pattern": "streaming_api", "connector": "mine.py:Mine"},
+        "called": {"pattern": "streaming_api", "webhook_path": "/webhooks/called"},
+        "sent": {"pattern": "event_streaming", "topic": "sent"},
+        "dropped": {"pattern": "batch_file"},
+        "fetched": {"pattern": "batch_file", "connector": "mine.py:Mine"},
+    }
+    sources = [write_source(tmp_path, name, **settings) for name, settings in said.items()]
+    polls = {s.name: s.minimum_interval_seconds for s in arrival_sensors.arrival_sensors(sources) if "poll_" in s.name}
+    assert polls == {"poll_api": 300, "poll_own": 60}
+
+
+def test_what_a_connector_has_just_landed_is_asked_for_in_the_same_tick(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "class Mine:\n    def fetch(self, since):\n        yield {'id': 1}\n"
+    write_source(tmp_path / "sources", "mine", code=code, pattern="batch_file", connector="mine.py:Mine")
+    monkeypatch.setenv("PLATFORM_SOURCES", str(tmp_path / "sources"))
+    load_sources.cache_clear()
+    try:
+        tick = Ticks(dg.DagsterInstance.ephemeral(str(tmp_path)), "mine")
+        today = datetime.now(UTC).date().isoformat()
+        first = tick()
+    finally:
+        load_sources.cache_clear()
+    assert [request.partition_key for request in first.run_requests or ()] == [today]
+    assert [event.partition for event in first.asset_events] == [today]
+    assert [o.name for o in Landing(settings).objects("mine")] == [
+        o.name for o in Ledger(settings).pending("mine")[date.fromisoformat(today)]
+    ]
+
+
+def test_a_connector_is_not_loaded_before_its_tick(tmp_path: Path) -> None:
+    """Code that cannot even be read disturbs neither the graph nor another source (I6)."""
+    source = write_source(tmp_path, "mine", code="1 +", pattern="batch_file", connector="mine.py:Mine")
+    assert [sensor.name for sensor in arrival_sensors.arrival_sensors([source])] == ["arrivals_mine"]
 
 
 def _upload(settings: Settings, names: list[str]) -> None:

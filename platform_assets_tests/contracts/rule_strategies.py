@@ -223,7 +223,7 @@ def _pattern(draw: st.DrawFn) -> Case:
 
 
 def _format(name: str) -> Strategy:
-    made = st.from_regex(FORMATS[name].patterns[0], alphabet=st.characters(codec="utf-8"))
+    made = st.from_regex(FORMATS[name].pattern, alphabet=st.characters(codec="utf-8"))
 
     def damaged(text: str) -> st.SearchStrategy[str]:
         place = st.integers(0, len(text))

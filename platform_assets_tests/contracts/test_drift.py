@@ -78,7 +78,7 @@ def test_rules_about_values_references_and_dates_are_said_in_words() -> None:
         "status: 4 of 10 rows break the rule `one_of open, paid`",
         "amount: 3 of 10 rows break the rule `minimum 0`",
         "customer_id: 2 of 10 rows refer to something that silver.customers does not have",
-        "ordered_at: 1 of 10 rows lie outside of the date that they were filed under",
+        "ordered_at: 1 of 10 rows lie before PLATFORM_PARTITIONS_START or in the future",
     ]
 
 

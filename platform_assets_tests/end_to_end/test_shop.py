@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,9 +12,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from platform_assets.ingestion.connectors import Context
+from platform_assets.ingestion.connectors.polling import poll
+from platform_assets.ingestion.landing import Landing
 from platform_assets.ingestion.ledger import Ledger
-from platform_assets.ingestion.pubsub import publish_new_carts
-from platform_assets.ingestion.rest import fetch_json
 from platform_assets.local.fakestore import write_sample
 from platform_assets.local.servers import start_fakestore
 from platform_assets.settings import Settings, load_settings
@@ -44,10 +45,10 @@ def graph(
 
 
 def _poll(graph: GraphRunner) -> int:
-    carts = fetch_json(f"{os.environ['FAKESTORE_URL']}/carts")
-    return publish_new_carts(
-        graph.settings, Ledger(graph.settings), carts, source="fakestore_carts", topic="carts-events"
-    )
+    settings = graph.settings
+    logger = logging.getLogger(__name__)
+    context = Context(settings, Landing(settings), Ledger(settings), logger, datetime.now(UTC))
+    return poll(graph.source("fakestore_carts"), context)
 
 
 def _cart(**changes: object) -> dict[str, object]:
@@ -177,8 +178,6 @@ def test_a_price_change_reaches_the_orders_that_exist(graph: GraphRunner, shop_d
         product["price"] = round(product["price"] * 2, 2)
     today = datetime.now(UTC).date()
     lines = "".join(json.dumps(product) + "\n" for product in products)
-    from platform_assets.ingestion.landing import Landing
-
     Landing(graph.settings).put("fakestore_products", today, "correction.jsonl", lines.encode())
     graph.settle("fakestore_products")
 

@@ -146,14 +146,23 @@ def test_statements_are_valid_on_postgresql() -> None:
     from sqlalchemy.dialects import postgresql
     from sqlalchemy.schema import CreateTable
 
-    from platform_assets.ingestion.ledger import _insert_of, _tables
+    from platform_assets.ingestion.ledger_tables import insert_of, tables
 
-    tables = _tables()
-    insert = (
-        _insert_of("postgresql")(tables.arrivals).values(source="s", name="n", generation=1).on_conflict_do_nothing()
-    )
+    made = tables()
+    insert = insert_of("postgresql")(made.arrivals).values(source="s", name="n", generation=1).on_conflict_do_nothing()
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     assert "ON CONFLICT DO NOTHING" in str(insert.compile(dialect=dialect))
-    created = str(CreateTable(tables.arrivals).compile(dialect=dialect))
+    created = str(CreateTable(made.arrivals).compile(dialect=dialect))
     assert "TIMESTAMP WITH TIME ZONE" in created
     assert "generation BIGINT" in created
+
+
+def test_a_change_of_the_source_is_new_once(settings: Settings) -> None:
+    with Ledger(settings) as ledger:
+        assert ledger.record_drift("shop", [("colour", "string"), ("size", "integer")]) == [
+            ("colour", "string"),
+            ("size", "integer"),
+        ]
+        assert ledger.record_drift("shop", [("colour", "string"), ("colour", "object")]) == [("colour", "object")]
+        assert ledger.record_drift("other", [("colour", "string")]) == [("colour", "string")]
+        assert ledger.record_drift("shop", []) == []

@@ -15,10 +15,14 @@ from typing import Any
 import pytest
 
 from platform_assets.ingestion import pubsub
+from platform_assets.ingestion.connectors.polling import event_of, publish_records
 from platform_assets.ingestion.landing import Landing, LandingObject
 from platform_assets.ingestion.ledger import Ledger
-from platform_assets.ingestion.pubsub import DrainResult, drain, publish_new_carts
+from platform_assets.ingestion.pubsub import BrokerError, DrainResult, drain
 from platform_assets.settings import Settings
+from platform_assets.sources.fakestore_carts.carts import CartCreated
+from platform_assets.sources.model import Source
+from platform_assets.sources.registry import load_sources
 
 SOURCE = "fakestore_carts"
 SUBSCRIPTION = "carts-events-sub"
@@ -94,8 +98,16 @@ def drained(settings: Settings, landing: Landing, ledger: Ledger | None = None, 
     return drain(settings, landing, SOURCE, SUBSCRIPTION, ledger=ledger, **limits)
 
 
+def carts_source() -> Source:
+    return next(source for source in load_sources() if source.name == SOURCE)
+
+
+def publish_carts(settings: Settings, ledger: Ledger, carts: list[dict[str, object]]) -> int:
+    return publish_records(settings, ledger, carts_source(), [CartCreated().transform(cart) for cart in carts])
+
+
 def test_carts_are_published_with_their_lines(settings: Settings, broker: Broker, ledger: Ledger) -> None:
-    assert publish_new_carts(settings, ledger, CARTS, source=SOURCE, topic="carts-events") == 4
+    assert publish_carts(settings, ledger, CARTS) == 4
     messages = [received.message for received in broker.receive()]
     events = {event["cart_id"]: event for event in (json.loads(message.data) for message in messages)}
     assert {message.attributes["event_id"] for message in messages} == {e["event_id"] for e in events.values()}
@@ -116,11 +128,11 @@ def test_carts_are_published_with_their_lines(settings: Settings, broker: Broker
 
 def test_restart_publishes_no_cart_twice(settings: Settings, broker: Broker) -> None:
     with Ledger(settings) as before:
-        assert publish_new_carts(settings, before, CARTS[:2], source=SOURCE, topic="carts-events") == 2
-        assert publish_new_carts(settings, before, CARTS[:2], source=SOURCE, topic="carts-events") == 0
+        assert publish_carts(settings, before, CARTS[:2]) == 2
+        assert publish_carts(settings, before, CARTS[:2]) == 0
     with Ledger(settings) as after:
-        assert publish_new_carts(settings, after, CARTS, source=SOURCE, topic="carts-events") == 2
-        assert publish_new_carts(settings, after, [*CARTS, *CARTS], source=SOURCE, topic="carts-events") == 0
+        assert publish_carts(settings, after, CARTS) == 2
+        assert publish_carts(settings, after, [*CARTS, *CARTS]) == 0
     assert len(broker.receive()) == 4
 
 
@@ -133,8 +145,8 @@ def test_cart_published_again_after_a_crash_keeps_its_event_id(
     with monkeypatch.context() as patch:
         patch.setattr(Ledger, "record_published", crash)
         with pytest.raises(KeyboardInterrupt):
-            publish_new_carts(settings, ledger, CARTS[:1], source=SOURCE, topic="carts-events")
-    assert publish_new_carts(settings, ledger, CARTS[:1], source=SOURCE, topic="carts-events") == 1
+            publish_carts(settings, ledger, CARTS[:1])
+    assert publish_carts(settings, ledger, CARTS[:1]) == 1
     first, again = (json.loads(received.message.data) for received in broker.receive())
     assert first["event_id"] == again["event_id"]
 
@@ -142,7 +154,7 @@ def test_cart_published_again_after_a_crash_keeps_its_event_id(
 def test_drain_lands_what_was_published_and_leaves_nothing(
     settings: Settings, broker: Broker, landing: Landing, ledger: Ledger, tmp_path: Path
 ) -> None:
-    publish_new_carts(settings, ledger, CARTS, source=SOURCE, topic="carts-events")
+    publish_carts(settings, ledger, CARTS)
     broker.send(b"not JSON", b"\xff\xfe", "ü".encode(), other="x")
     result = drained(settings, landing, ledger)
     assert (result.messages, len(result.objects)) == (7, 1)
@@ -194,6 +206,7 @@ def test_batch_that_is_delivered_again_lands_once(settings: Settings, broker: Br
 KILLED = """
 import os, signal, sys
 from platform_assets.ingestion import pubsub
+from platform_assets.ingestion.connectors.polling import event_of, publish_records
 from platform_assets.ingestion.landing import Landing
 from platform_assets.ingestion.ledger import Ledger
 from platform_assets.settings import load_settings
@@ -221,7 +234,7 @@ def test_process_killed_between_pull_and_acknowledgement_loses_no_message(  # no
     killed_at: str,
     objects_left: int,
 ) -> None:
-    publish_new_carts(settings, ledger, CARTS, source=SOURCE, topic="carts-events")
+    publish_carts(settings, ledger, CARTS)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     process = subprocess.run(
         [sys.executable, "-c", KILLED, killed_at], env=environment, capture_output=True, text=True, check=False
@@ -232,8 +245,26 @@ def test_process_killed_between_pull_and_acknowledgement_loses_no_message(  # no
     assert drained(settings, landing, ledger).messages == 4
     lines = read(landing, tmp_path, landing.objects(SOURCE))
     assert {line["attributes"]["event_id"] for line in lines} == {
-        pubsub.cart_created(SOURCE, cart, datetime.now(UTC)).event_id for cart in CARTS
+        event_of(carts_source(), CartCreated().transform(cart), datetime.now(UTC)).event_id for cart in CARTS
     }
     assert len(lines) == 4  # the same messages have the same name, so that not even landing holds them twice
     assert ledger.forget_unlanded(SOURCE) == 0
     assert drained(settings, landing, ledger).messages == 0
+
+
+def test_a_topic_or_a_subscription_that_does_not_exist_is_named(
+    settings: Settings, landing: Landing, ledger: Ledger
+) -> None:
+    with pytest.raises(BrokerError, match=f"no topic projects/{settings.project}/topics/carts-events. Create it"):
+        publish_carts(settings, ledger, CARTS)
+    with pytest.raises(BrokerError, match=f"no subscription projects/{settings.project}/subscriptions/{SUBSCRIPTION}"):
+        drained(settings, landing)
+
+
+def test_a_topic_and_a_subscription_may_be_of_another_project(settings: Settings, landing: Landing) -> None:
+    other = Broker(f"{settings.project}-other")
+    event = pubsub.Event("1", "event-1", "thing", {"id": 1})
+    with Ledger(settings) as ledger:
+        assert pubsub.publish_new(settings, ledger, SOURCE, other.topic, [event]) == 1
+        assert drain(settings, landing, SOURCE, other.subscription, ledger=ledger).messages == 1
+    other.close()

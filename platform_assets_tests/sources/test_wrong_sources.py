@@ -478,6 +478,102 @@ CASES = [
         4,
         "`schema_file` stands at the top of the file and in `schema` too; keep one of them",
     ),
+    # How a source is fetched, asked or called
+    (RIGHT, "format: csv", "params: {a: 1}", 8, "ingestion.params means nothing for pattern batch_file; it belongs to"),
+    (RIGHT, "format: csv", "secret_name: key", 8, "ingestion.secret_name means nothing for pattern batch_file"),
+    (
+        RIGHT,
+        "format: csv",
+        "connector: mine.py",
+        8,
+        "`ingestion.connector`: 'mine.py' names no class; expected `file.py:Class`, beside this file, or `package",
+    ),
+    (RIGHT, "format: csv", "connector: ../mine.py:Mine", 8, "`ingestion.connector`: '../mine.py:Mine' names no class"),
+    (
+        RIGHT,
+        "format: csv",
+        "location: gs://bucket/folder/\n  connector: mine.py:Mine",
+        8,
+        "ingestion.location is where somebody else puts objects, but a connector fetches them",
+    ),
+    (
+        RIGHT,
+        "format: csv",
+        "connector: mine.py:Mine\n  connector_type: sftp\n  secret_name: x",
+        8,
+        "ingestion.connector and ingestion.connector_type sftp: keep one of them",
+    ),
+    (
+        RIGHT,
+        "format: csv",
+        "connector_type: rest_api",
+        8,
+        "ingestion.connector_type rest_api belongs to pattern streaming_api or rest_snapshot, not to batch_file",
+    ),
+    (RIGHT, "format: csv", "connector_type: sftp", 8, "ingestion.connector_type sftp needs ingestion.secret_name"),
+    (
+        RIGHT,
+        "format: csv",
+        "connector_type: sftp\n  secret_name: bank\n  params: {host: bank.example.com, path: /out}",
+        8,
+        "ingestion.connector_type sftp needs ingestion.params.username",
+    ),
+    (
+        RIGHT,
+        "format: csv",
+        "connector_type: database_query\n  secret_name: db\n  params: {query: SELECT 1, cursor_colum: id}",
+        8,
+        "ingestion.connector_type database_query needs ingestion.params.cursor_column",
+    ),
+    (
+        RIGHT,
+        "format: csv",
+        "connector_type: database_query\n  secret_name: d\n  params: {query: Q, cursor_column: i, rows_per_objekt: 1}",
+        10,
+        "ingestion.params.rows_per_objekt means nothing for connector_type database_query; did you mean `rows_per_obj",
+    ),
+    (
+        SHORT,
+        "poll_interval: 60s",
+        "secret_name: sk_live/abc",
+        4,
+        "`ingestion.secret_name`: expected the name of a secret, never the secret itself",
+    ),
+    (
+        SHORT,
+        "poll_interval: 60s",
+        "secret_name: key",
+        4,
+        "ingestion.secret_name is used for nothing; say ingestion.aut",
+    ),
+    (
+        SHORT,
+        "poll_interval: 60s",
+        "params: {a: 1}",
+        4,
+        "ingestion.params are given to ingestion.connector, and there is",
+    ),
+    (
+        SHORT,
+        "poll_interval: 60s",
+        "connector_type: webhook",
+        4,
+        "ingestion.connector_type webhook needs ingestion.webh",
+    ),
+    (
+        SHORT,
+        "poll_interval: 60s",
+        "webhook_signature: stripe",
+        4,
+        "ingestion.webhook_signature means nothing without ingestion.webhook_path",
+    ),
+    (
+        SHORT,
+        "poll_interval: 60s",
+        "webhook_path: /webhooks/returns\nwebhook_signature: stripe",
+        5,
+        "ingestion.webhook_signature stripe needs ingestion.webhook_secret_name, the name of the secret that calls are",
+    ),
 ]
 
 
@@ -492,7 +588,20 @@ def test_a_wrong_file_is_refused_at_its_line_with_what_was_expected(
     assert f"{source / 'source.yaml'}:{line}: {expected}" in str(refused.value).replace(f"{source}/schema", "schema")
 
 
-@pytest.mark.parametrize("right", [RIGHT, SHORT])
+FETCHED = RIGHT.replace("  format: csv\n", "  format: csv\n  secret_name: x\n")
+FETCHING = [
+    "connector: mine.py:Mine\n  params: {a: 1}\n  poll_interval: 5m",
+    "connector: package.module:Mine",
+    "connector_type: sftp\n  params: {host: h, username: u, path: /p, port: 22, pattern: '*.csv', known_hosts: k}",
+    "connector_type: database_query\n  params: {query: SELECT 1 AS id, cursor_column: id}",
+]
+CALLED = f"{SHORT}webhook_path: /webhooks/returns\nwebhook_signature: github\nwebhook_secret_name: signing\n"
+
+
+@pytest.mark.parametrize(
+    "right",
+    [RIGHT, SHORT, CALLED, *(FETCHED.replace("secret_name: x", f"secret_name: x\n  {said}") for said in FETCHING)],
+)
 def test_the_right_files_are_right(tmp_path: Path, right: str) -> None:
     write(tmp_path, right)
     assert [source.name for source in load_sources(tmp_path)] == ["returns"]
@@ -510,7 +619,7 @@ CHECK = "{field: amount, check: positive}"
         ("{field: amount, check: range, min: one}", "number"),
         ("{field: email, check: positive}", "email"),
         ("{field: amount, check: positive, severity: loud}", "severity"),
-        ('{check: compare, field: amount, operator: "~", other: amount}', "operator"),
+        ("{check: compare, field: amount, operator: about, other: amount}", "operator"),
         ('{check: sql, name: x, expression: "amount >"}', "expression"),
         ('{check: sql, name: x, expression: "amont > 1"}', "amont"),
         ('{field: return_id, check: pattern, pattern: "["}', "pattern"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from platform_assets.contracts.model import ContractError
+from platform_assets.sources.contracts import silver_contract
 from platform_assets.sources.registry import SOURCE_FILE, load_folder, read_sources
 from platform_assets.sources.yaml_file import SourceError
 
@@ -38,10 +40,16 @@ def validated(folder: Path, *, every: bool) -> list[Validated]:
 
 
 def _problems(folder: Path) -> tuple[str, ...]:
+    from platform_assets.contracts.sql_rule import refuse_unbound
+
     try:
-        load_folder(folder)
+        for source in load_folder(folder):
+            for table in source.file.silver:
+                refuse_unbound(silver_contract(source, table))
     except SourceError as error:
         return tuple(str(error).splitlines())
+    except ContractError as error:
+        return (f"{folder / SOURCE_FILE}: {error}",)
     return ()
 
 

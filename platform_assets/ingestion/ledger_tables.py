@@ -1,0 +1,102 @@
+"""The operations database's tables. SQLite by default, PostgreSQL in production: what both know, nothing of one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Engine, MetaData, Table
+    from sqlalchemy.dialects.sqlite import Insert
+
+
+@dataclass(frozen=True)
+class Tables:
+    """All of them; a row of each is told where it is written and read, in `ledger`."""
+
+    metadata: MetaData
+    announced: Table
+    arrivals: Table
+    drift: Table
+    progress: Table
+    published: Table
+
+
+@cache
+def tables() -> Tables:
+    """The tables, which SQLAlchemy is loaded for."""
+    from sqlalchemy import BigInteger, Column, Date, DateTime, Index, Integer, MetaData, String, Table, Text
+
+    metadata = MetaData()
+    moment = DateTime(timezone=True)
+    announced = Table(
+        "announced",
+        metadata,
+        Column("table_name", String, primary_key=True),
+        Column("snapshot_id", BigInteger, nullable=False),
+    )
+    arrivals = Table(
+        "arrivals",
+        metadata,
+        Column("source", String, primary_key=True),
+        Column("name", String, primary_key=True),
+        Column("generation", BigInteger, primary_key=True),
+        Column("arrival_date", Date, nullable=False),
+        Column("size", BigInteger, nullable=False),
+        Column("landed_at", moment, nullable=False),
+        Column("seen_at", moment, nullable=False),
+        Column("ingested_at", moment),
+    )
+    Index("arrivals_waiting", arrivals.c.source, arrivals.c.ingested_at)
+    drift = Table(
+        "drift",
+        metadata,
+        Column("source", String, primary_key=True),
+        Column("member", String, primary_key=True),
+        Column("json_type", String, primary_key=True),
+        Column("seen_at", moment, nullable=False),
+    )
+    published = Table(
+        "published",
+        metadata,
+        Column("source", String, primary_key=True),
+        Column("record_key", String, primary_key=True),
+        Column("event_id", String, nullable=False, index=True),
+        Column("published_at", moment, nullable=False),
+        Column("landed_at", moment),
+    )
+    progress = Table(
+        "progress",
+        metadata,
+        Column("source", String, primary_key=True),
+        Column("position", Text, nullable=False),
+        Column("planned", Date),
+        Column("due_at", moment),
+        Column("failures", Integer, nullable=False),
+    )
+    return Tables(metadata, announced, arrivals, drift, progress, published)
+
+
+def insert_of(dialect: str) -> Callable[[Table], Insert]:
+    """The dialect's insert, which knows ON CONFLICT; SQLite's and PostgreSQL's are the same for what is used here."""
+    if dialect == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+
+        return postgresql_insert  # type: ignore[return-value]
+    from sqlalchemy.dialects.sqlite import insert
+
+    return insert
+
+
+def create_tables(engine: Engine) -> None:
+    """Make those that are not there."""
+    from sqlalchemy.schema import CreateIndex, CreateTable
+
+    with engine.begin() as connection:
+        for table in tables().metadata.sorted_tables:
+            connection.execute(CreateTable(table, if_not_exists=True))
+            for index in sorted(table.indexes, key=lambda index: str(index.name)):
+                connection.execute(CreateIndex(index, if_not_exists=True))
