@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import dagster as dg
 
 from platform_assets.contracts.model import Classification, Column, Contract
@@ -14,14 +16,17 @@ def table_schema(contract: Contract) -> dg.TableSchema:
     table += [whole_in_words(rule) for rule in contract.rules if len(rule.columns) != 1]
     if contract.expert:
         table.append(f"keeps {contract.expert.name} of {contract.expert.file.name}")
+    says: defaultdict[str, list[str]] = defaultdict(list)
+    for rule in contract.rules:
+        if len(rule.columns) == 1:
+            says[rule.columns[0]].append(in_words(rule))
     return dg.TableSchema(
-        columns=[_column(contract, column) for column in contract.columns],
+        columns=[_column(contract, column, says[column.name]) for column in contract.columns],
         constraints=dg.TableConstraints(other=table),
     )
 
 
-def _column(contract: Contract, column: Column) -> dg.TableColumn:
-    says = [in_words(rule) for rule in contract.rules if rule.columns == (column.name,)]
+def _column(contract: Contract, column: Column, says: list[str]) -> dg.TableColumn:
     return dg.TableColumn(
         name=column.name,
         type=column.type,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import cache
 
 _RESERVED = ("rowid",)  # DuckDB's name for a row's own number
 
 
+@cache  # the same names stand in many schemas
 def snake_case(name: str) -> str:
     """`userId` → `user_id`, `first-name` → `first_name`; empty if the name holds neither letter nor digit."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
