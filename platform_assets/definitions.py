@@ -9,14 +9,17 @@ from platform_assets.assets.landing import landing_specs
 from platform_assets.assets.silver import silver_asset
 from platform_assets.assets.warehouse import warehouse_assets
 from platform_assets.automation.arrival_sensors import arrival_sensors
+from platform_assets.automation.broken_sources import broken_sources_sensors
 from platform_assets.automation.conditions import automation_sensors, with_conditions
+from platform_assets.loading import kept_for_good
 from platform_assets.settings import load_settings
-from platform_assets.sources.registry import load_sources
+from platform_assets.sources.registry import load_sources, read_sources
 
 
 def build_definitions() -> dg.Definitions:
     """Fresh definitions of every asset, check and sensor."""
     sources = load_sources()
+    broken = read_sources(load_settings().sources).broken
     tables = [
         *(bronze_asset(source) for source in sources),
         *(silver_asset(source, table, sources) for source in sources for table in source.file.silver),
@@ -24,9 +27,10 @@ def build_definitions() -> dg.Definitions:
     ]
     return dg.Definitions(
         assets=[*(spec for source in sources for spec in landing_specs(source)), *with_conditions(tables)],
-        sensors=[*arrival_sensors(sources), *automation_sensors()],
+        sensors=[*arrival_sensors(sources), *automation_sensors(), *broken_sources_sensors(broken.values())],
         executor=dg.in_process_executor,
     )
 
 
-defs = build_definitions()
+with kept_for_good():
+    defs = build_definitions()

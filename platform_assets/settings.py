@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import re
 from datetime import date
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -41,7 +42,12 @@ class Settings(BaseSettings):
         description="What the local FakeStore API serves; a sample by default.",
     )
     sources: Path = Field(default=CHECKOUT / "platform_assets" / "sources", description="The folders of the sources.")
-    partitions_start: date = Field(default=date(2020, 1, 1), description="First daily partition of every table.")
+    dagit_url: str | None = Field(default=None, description="Where Dagster's webserver answers.")
+    broken_sources: Literal["refuse", "leave_out"] = Field(
+        default="refuse",
+        description="What a source that cannot be used means for the others: nothing is loaded, or all but that one.",
+    )
+    partitions_start: date = Field(default=date(2015, 1, 1), description="First daily partition of every table.")
     pii_key: SecretStr | None = Field(default=None, description="Key of the HMAC-SHA256 tokens, 32 characters or more.")
     pii_key_file: Path | None = Field(default=None, description="File that holds the key, when it is mounted.")
     dbt_project: Path = Field(default=CHECKOUT / "dbt_project", description="The dbt project of gold and mart.")
@@ -131,4 +137,12 @@ def expanded(text: str) -> str:
 
 def load_settings() -> Settings:
     """The settings as the environment has them now."""
+    return _settings_of(tuple(map(os.environ.get, _VARIABLES)))
+
+
+_VARIABLES = [field.alias or f"PLATFORM_{name}".upper() for name, field in Settings.model_fields.items()]
+
+
+@lru_cache(maxsize=1)  # the graph asks for every table, and reading takes a millisecond
+def _settings_of(_: tuple[str | None, ...]) -> Settings:
     return Settings()

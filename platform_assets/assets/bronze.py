@@ -3,7 +3,7 @@
 No `from __future__ import annotations` here: Dagster does not resolve the annotation of a run's config then.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -11,22 +11,26 @@ import dagster as dg
 
 from platform_assets.assets.landing import arrival_key, landing_key
 from platform_assets.assets.tables import (
-    CONTRACT_CHECK,
     check_spec,
     contract_check,
+    kept_contract,
     source_facts,
     table_spec,
 )
 from platform_assets.settings import load_settings
-from platform_assets.sources.contracts import bronze_contract
+from platform_assets.sources.contracts import ARRIVAL_DATE, bronze_contract
 from platform_assets.sources.model import Kind
+
+_SHOWN_MEMBERS = 50
 
 if TYPE_CHECKING:
     from platform_assets.ingestion.bronze import Ingested
     from platform_assets.lakehouse.catalog import Lakehouse
+    from platform_assets.lakehouse.drift import Unexpected
     from platform_assets.sources.model import Source
 
 DEAD_LETTERS_CHECK = "dead_letters"
+DRIFT_CHECK = "drift"
 
 
 class BronzeConfig(dg.Config):
@@ -35,9 +39,13 @@ class BronzeConfig(dg.Config):
     new_arrivals_only: bool = False
 
 
+_CONFIG_FIELDS = BronzeConfig.to_fields_dict()  # as a parameter of the function it would be made anew for every source
+
+
 def bronze_asset(source: "Source") -> dg.AssetsDefinition:
     """The bronze asset of a source."""
-    spec = table_spec(bronze_contract(source), source_facts(source), [landing_key(source)])
+    contract = bronze_contract(source)
+    spec = table_spec(contract, source_facts(source), [landing_key(source)])
     dead_letters = check_spec(
         spec,
         DEAD_LETTERS_CHECK,
@@ -45,20 +53,30 @@ def bronze_asset(source: "Source") -> dg.AssetsDefinition:
         blocking=False,
     )
 
+    drift = check_spec(
+        spec,
+        DRIFT_CHECK,
+        "No record has a member that the schema does not have. Such members are kept in `_unexpected`.",
+        blocking=False,
+    )
+
     @dg.multi_asset(
         name=f"bronze_{source.name}",
         specs=[spec],
-        check_specs=[contract_check(spec), dead_letters],
+        check_specs=[contract_check(spec), dead_letters, drift],
         pool=f"bronze_{source.name}",
+        config_schema=_CONFIG_FIELDS,
     )
     def bronze(
-        context: dg.AssetExecutionContext, config: BronzeConfig
+        context: dg.AssetExecutionContext,
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         from platform_assets.ingestion.bronze import ingest
         from platform_assets.ingestion.ledger import Ledger
         from platform_assets.lakehouse.catalog import Lakehouse
+        from platform_assets.lakehouse.drift import drifted
 
         settings = load_settings()
+        config = BronzeConfig(**context.op_execution_context.op_config)
         lakehouse = Lakehouse(settings)
         arrival_date = date.fromisoformat(context.partition_key)
         ledger = Ledger(settings)
@@ -73,7 +91,12 @@ def bronze_asset(source: "Source") -> dg.AssetsDefinition:
         ledger.forget_arrivals(source.name, [(o.name, o.generation) for o in gone])
         context.log.info("%s %s: %d new rows", source.name, arrival_date, ingested.rows)
         yield _materialization(spec, lakehouse, ingested, arrival_date)
-        yield dg.AssetCheckResult(passed=True, asset_key=spec.key, check_name=CONTRACT_CHECK)
+        yield kept_contract(contract, ingested.rows)
+        found = drifted(lakehouse, contract.table, where={ARRIVAL_DATE: arrival_date})
+        new = ledger.record_drift(source.name, [(member.name, member.json_type) for member in found])
+        for member in new:  # once: from here on the check alone says it
+            context.log.warning("%s: %r (%s) arrives, which the schema does not have", source.name, *member)
+        yield _drift(spec, found, new)
         yield dg.AssetCheckResult(
             passed=ingested.dead_letters == 0,
             asset_key=spec.key,
@@ -83,6 +106,19 @@ def bronze_asset(source: "Source") -> dg.AssetsDefinition:
         )
 
     return bronze
+
+
+def _drift(spec: dg.AssetSpec, found: "Sequence[Unexpected]", new: Sequence[tuple[str, str]]) -> dg.AssetCheckResult:
+    """What the partition holds that the schema does not have: names, types and counts, never values."""
+    told = ", ".join(f"{name} ({json_type})" for name, json_type in new[:_SHOWN_MEMBERS])
+    return dg.AssetCheckResult(
+        passed=not found,
+        asset_key=spec.key,
+        check_name=DRIFT_CHECK,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"New: {told}" if told else None,
+        metadata={f"{member.name} ({member.json_type})": member.records for member in found[:_SHOWN_MEMBERS]},
+    )
 
 
 def announce(instance: dg.DagsterInstance, lakehouse: "Lakehouse", source: "Source") -> None:

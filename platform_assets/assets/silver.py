@@ -15,24 +15,31 @@ from platform_assets.assets.tables import (
     asset_key,
     check_spec,
     contract_check,
+    kept_contract,
     materialized,
     run_partition,
     source_facts,
     table_spec,
 )
+from platform_assets.contracts.model import Severity
 from platform_assets.contracts.rules import REFERENCES
 from platform_assets.settings import load_settings
 from platform_assets.sources.contracts import quarantine_contract, silver_contract
 from platform_assets.sources.model import Kind
 
 if TYPE_CHECKING:
+    from platform_assets.contracts.model import Contract
     from platform_assets.lakehouse.catalog import Lakehouse
     from platform_assets.lakehouse.silver import Rebuilt
     from platform_assets.sources.model import SilverTable, Source
 
 ROW_ACCOUNTING_CHECK = "row_accounting"
 QUARANTINE_CHECK = "quarantine"
-_CURRENT_STATE_REASON = f"{WHOLE_TABLE}: the latest state of every key, whenever it arrived"
+WARNINGS_CHECK = "warnings"
+_WHOLE_TABLE_REASONS = {
+    Kind.CURRENT_STATE: f"{WHOLE_TABLE}: the latest state of every key, whenever it arrived",
+    Kind.SCD2: f"{WHOLE_TABLE}: every version of every key, which holds until the next one",
+}
 
 
 def silver_asset(source: "Source", table: "SilverTable", sources: "Sequence[Source]") -> dg.AssetsDefinition:
@@ -43,12 +50,13 @@ def silver_asset(source: "Source", table: "SilverTable", sources: "Sequence[Sour
         table: the silver table.
         sources: all sources, of which some tables may refer to this one.
     """
-    silver, quarantine = _specs(source, table)
+    contract, broken = silver_contract(source, table), quarantine_contract(source, table)
+    silver, quarantine = _specs(source, table, contract, broken)
 
     @dg.multi_asset(
         name=f"silver_{table.table}",
         specs=[silver, quarantine],
-        check_specs=_check_specs(source, silver, quarantine),
+        check_specs=_check_specs(source, contract, silver, quarantine),
         pool=f"silver_{table.table}",
     )
     def conform(
@@ -56,6 +64,7 @@ def silver_asset(source: "Source", table: "SilverTable", sources: "Sequence[Sour
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         from platform_assets.lakehouse.audit import ContractBroken
         from platform_assets.lakehouse.catalog import Lakehouse
+        from platform_assets.lakehouse.decisions import decided_rows
         from platform_assets.lakehouse.silver import PublishBlocked, rebuild
 
         lakehouse = Lakehouse(load_settings())
@@ -67,7 +76,8 @@ def silver_asset(source: "Source", table: "SilverTable", sources: "Sequence[Sour
                 passed=False, asset_key=silver.key, check_name=CONTRACT_CHECK, description=str(error)
             )
             raise dg.Failure(str(error), allow_retries=False) from error
-        yield from _results(silver, quarantine, rebuilt)
+        decided = decided_rows(lakehouse, table.table, partition=partition)
+        yield from _results(contract, broken, rebuilt, decided)
         reopen(context.instance, lakehouse, table, sources)
 
     return conform
@@ -93,21 +103,28 @@ def reopen(
                     )
 
 
-def _specs(source: "Source", table: "SilverTable") -> tuple[dg.AssetSpec, dg.AssetSpec]:
-    facts = source_facts(source, None if table.kind is Kind.EVENTS else _CURRENT_STATE_REASON)
-    contract = silver_contract(source, table)
+def _specs(
+    source: "Source", table: "SilverTable", contract: "Contract", broken: "Contract"
+) -> tuple[dg.AssetSpec, dg.AssetSpec]:
+    facts = source_facts(source, _WHOLE_TABLE_REASONS.get(table.kind))
     arrives = arrival_key(table) if table.kind is Kind.EVENTS else dg.AssetKey(["bronze", source.name])
     referred = {str(rule.argument).rpartition(".")[0] for rule in contract.rules if rule.kind == REFERENCES}
     deps = [arrives, *(asset_key(name) for name in sorted(referred))]
     return (
         table_spec(contract.published(), facts, deps),
-        table_spec(quarantine_contract(source, table), facts, deps),
+        table_spec(broken, facts, deps),
     )
 
 
-def _check_specs(source: "Source", silver: dg.AssetSpec, quarantine: dg.AssetSpec) -> list[dg.AssetCheckSpec]:
+def _check_specs(
+    source: "Source", contract: "Contract", silver: dg.AssetSpec, quarantine: dg.AssetSpec
+) -> list[dg.AssetCheckSpec]:
     limit = source.file.quarantine
+    warned = check_spec(
+        silver, WARNINGS_CHECK, "No published row breaks a rule of severity `warn`, which only counts.", blocking=False
+    )
     return [
+        *([warned] if any(rule.severity is Severity.WARN for rule in contract.rules) else []),
         contract_check(silver),
         contract_check(quarantine),
         check_spec(
@@ -119,37 +136,47 @@ def _check_specs(source: "Source", silver: dg.AssetSpec, quarantine: dg.AssetSpe
         check_spec(
             silver,
             QUARANTINE_CHECK,
-            f"No row broke the contract. Above {limit.max_ratio:.0%} (from {limit.minimum_rows} rows on) nothing is "
-            "published.",
+            f"No row that broke the contract is open. Above {limit.max_ratio:.0%} (from {limit.minimum_rows} rows on) "
+            "nothing is published.",
             blocking=False,
         ),
     ]
 
 
 def _results(
-    silver: dg.AssetSpec, quarantine: dg.AssetSpec, rebuilt: "Rebuilt"
+    contract: "Contract", broken: "Contract", rebuilt: "Rebuilt", decided: int
 ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
-    accounting = rebuilt.accounting
+    accounting, silver, quarantine = rebuilt.accounting, asset_key(contract.table), asset_key(broken.table)
     counts = {
         "rows_in": accounting.rows_in,
         "rows_out": accounting.rows_out,
         "rows_quarantined": accounting.rows_quarantined,
         "rows_duplicate": accounting.rows_duplicate,
     }
-    yield materialized(silver.key, rebuilt.silver, counts)
-    yield materialized(quarantine.key, rebuilt.quarantine, {"broken_rules": rebuilt.broken_rules})
-    for spec in (silver, quarantine):
-        yield dg.AssetCheckResult(passed=True, asset_key=spec.key, check_name=CONTRACT_CHECK)
+    yield materialized(silver, rebuilt.silver, counts)
+    yield materialized(quarantine, rebuilt.quarantine, {"broken_rules": rebuilt.broken_rules})
+    yield kept_contract(contract.published(), rebuilt.silver.rows)
+    yield kept_contract(broken, rebuilt.quarantine.rows)
+    if rebuilt.warnings:
+        yield dg.AssetCheckResult(
+            passed=not any(rebuilt.warnings.values()),
+            asset_key=silver,
+            check_name=WARNINGS_CHECK,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"rows_checked": accounting.rows_out, **{f"broken/{k}": n for k, n in rebuilt.warnings.items()}},
+        )
     yield dg.AssetCheckResult(
-        passed=accounting.balanced, asset_key=silver.key, check_name=ROW_ACCOUNTING_CHECK, metadata=counts
+        passed=accounting.balanced, asset_key=silver, check_name=ROW_ACCOUNTING_CHECK, metadata=counts
     )
     yield dg.AssetCheckResult(
-        passed=accounting.rows_quarantined == 0,
-        asset_key=silver.key,
+        passed=accounting.rows_quarantined == decided,
+        asset_key=silver,
         check_name=QUARANTINE_CHECK,
         severity=dg.AssetCheckSeverity.WARN,
         metadata={
             "rows_quarantined": accounting.rows_quarantined,
+            "rows_open": accounting.rows_quarantined - decided,
+            "rows_decided": decided,
             "quarantine_ratio": accounting.quarantine_ratio,
             "broken_rules": rebuilt.broken_rules,
         },

@@ -20,6 +20,7 @@ from platform_assets.assets.tables import (
     TableFacts,
     asset_key,
     contract_check,
+    kept_contract,
     run_partition,
     table_spec,
 )
@@ -84,8 +85,7 @@ def _models_asset(models: Sequence[DbtModel]) -> dg.AssetsDefinition:
                 if result is not None and result.status != "skipped":
                     yield _failed_check(model, _why(result))
             else:
-                yield _materialization(model, lakehouse, partition, result)
-                yield dg.AssetCheckResult(passed=True, asset_key=asset_key(model.table), check_name=CONTRACT_CHECK)
+                yield from _published(model, lakehouse, partition, result)
         if failed:
             raise dg.Failure("; ".join(failed), allow_retries=False)
 
@@ -115,25 +115,28 @@ def _failed_check(model: DbtModel, why: str) -> dg.AssetCheckResult:
     )
 
 
-def _materialization(
+def _published(
     model: DbtModel, lakehouse: "Lakehouse", partition: "date | None", result: "NodeResult"
-) -> dg.MaterializeResult[Any]:
+) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
     from platform_assets.lakehouse.statistics import partition_rows, statistics
 
     table = lakehouse.catalog.load_table(model.table)
     snapshot = table.current_snapshot()
+    rows = statistics(table, None).rows
     metadata: dict[str, Any] = {
         "dagster/uri": table.location(),
         "snapshot_id": str(snapshot.snapshot_id) if snapshot else None,
-        "dagster/row_count": statistics(table, None).rows,
+        "dagster/row_count": rows,
         "seconds": round(result.seconds, 3),
     }
     if partition is not None:
-        metadata["dagster/partition_row_count"] = partition_rows(table, partition)
+        rows = partition_rows(table, partition)
+        metadata["dagster/partition_row_count"] = rows
     summary = snapshot.summary if snapshot else None
     version = summary.additional_properties.get("platform.data-version") if summary else None
-    return dg.MaterializeResult(
+    yield dg.MaterializeResult(
         asset_key=asset_key(model.table),
         data_version=None if version is None else dg.DataVersion(version),
         metadata=metadata,
     )
+    yield kept_contract(model.contract, rows)

@@ -44,7 +44,8 @@ def arrival_sensor(source: Source) -> dg.SensorDefinition:
 
     @dg.sensor(
         name=f"arrivals_{source.name}",
-        target=dg.AssetSelection.assets(["bronze", source.name]),
+        # Not `target`: that would be a job per source, each of which Dagster makes from the whole graph.
+        asset_selection=dg.AssetSelection.assets(["bronze", source.name]),
         minimum_interval_seconds=source.file.ingestion.arrival_interval,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"{source.file.display_name}: takes what has arrived into bronze.",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import dagster as dg
@@ -109,29 +111,42 @@ def with_conditions(assets: Iterable[dg.AssetsDefinition]) -> list[dg.AssetsDefi
     found = list(assets)
     specs = [spec for definition in found for spec in definition.specs]
     undated = {spec.key for spec in specs if spec.partitions_def is None}
+    made_of: defaultdict[dg.AssetKey, list[dg.AssetSpec]] = defaultdict(list)
+    for spec in specs:
+        for dep in spec.deps:
+            made_of[dep.asset_key].append(spec)
 
     def conditioned(spec: dg.AssetSpec) -> dg.AssetSpec:
-        layer = spec.tags.get("layer")
-        if layer not in _DERIVED_LAYERS:
-            return spec
-        read = [dep.asset_key for dep in spec.deps if dep.asset_key in undated]
-        selection = dg.AssetSelection.assets(*read) if read and spec.partitions_def is not None else None
-        if layer in {"silver", "quarantine"}:
-            condition = on_arrival(selection, _readers(spec, specs))
-        else:
-            condition = on_update() if selection is None else on_update_of_dated(selection)
+        read = [dep.asset_key for dep in spec.deps if dep.asset_key in undated] if spec.partitions_def else []
+        condition = _condition(spec.tags["layer"], tuple(read), tuple(_readers(spec, made_of)))
         return spec.replace_attributes(automation_condition=condition)
 
-    return [definition.map_asset_specs(conditioned) for definition in found]
+    return [definition.map_asset_specs(conditioned) if _is_derived(definition) else definition for definition in found]
 
 
-def _readers(spec: dg.AssetSpec, specs: Sequence[dg.AssetSpec]) -> list[dg.AssetKey]:
+def _is_derived(definition: dg.AssetsDefinition) -> bool:
+    return any(spec.tags.get("layer") in _DERIVED_LAYERS for spec in definition.specs)
+
+
+@cache  # most tables have the same one
+def _condition(layer: str, undated: tuple[dg.AssetKey, ...], readers: tuple[dg.AssetKey, ...]) -> Condition:
+    """The condition of a table of the layer that reads undated tables and is read by others."""
+    selection = dg.AssetSelection.assets(*undated) if undated else None
+    if layer in {"silver", "quarantine"}:
+        return on_arrival(selection, readers)
+    return on_update() if selection is None else on_update_of_dated(selection)
+
+
+def _readers(spec: dg.AssetSpec, made_of: Mapping[dg.AssetKey, Sequence[dg.AssetSpec]]) -> list[dg.AssetKey]:
     """What is made, by day or as a whole like the table itself, of the silver table or of that beside a quarantine."""
-    reached = {dg.AssetKey(["silver", *spec.key.path[1:]])}
-    while made := {s.key for s in specs if s.key not in reached and any(dep.asset_key in reached for dep in s.deps)}:
-        reached |= made
-    alike = [s for s in specs if s.key in reached and s.partitions_def == spec.partitions_def]
-    return sorted(s.key for s in alike if s.tags.get("layer") in {"gold", "mart"})
+    reached: dict[dg.AssetKey, dg.AssetSpec] = {}
+    follow = [dg.AssetKey(["silver", *spec.key.path[1:]])]
+    while follow:
+        made = [reader for reader in made_of.get(follow.pop(), ()) if reader.key not in reached]
+        reached.update((reader.key, reader) for reader in made)
+        follow += [reader.key for reader in made]
+    alike = [reader for reader in reached.values() if reader.partitions_def == spec.partitions_def]
+    return sorted(reader.key for reader in alike if reader.tags.get("layer") in {"gold", "mart"})
 
 
 def automation_sensors() -> list[dg.AutomationConditionSensorDefinition]:

@@ -6,16 +6,24 @@ Nested objects with properties become one column per leaf, named by the path in 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
 from platform_assets.contracts.model import Classification, Column, ContractError, Rule
+from platform_assets.contracts.naming import column_names, snake_case
 
 _FORMAT_TYPES = {"date-time": "timestamp", "date": "date"}
-_FORMAT_RULES = {"email": "email", "uuid": "uuid"}
+_FORMAT_RULES = {
+    "email": "email",
+    "uuid": "uuid",
+    "uri": "uri",
+    "ipv4": "ipv4",
+    "ipv6": "ipv6",
+    "hostname": "hostname",
+    "time": "iso_time",
+}
 _KEYWORD_RULES = {
     "minimum": "minimum",
     "maximum": "maximum",
@@ -25,6 +33,7 @@ _KEYWORD_RULES = {
     "maxLength": "max_length",
     "pattern": "pattern",
     "enum": "one_of",
+    "const": "one_of",
 }
 _NUMBER_KEYWORDS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
 _DECIMAL_PRECISION = 18
@@ -36,12 +45,6 @@ class SchemaColumns:
 
     columns: tuple[Column, ...]
     rules: tuple[Rule, ...]
-
-
-def snake_case(name: str) -> str:
-    """`userId` → `user_id`, `first-name` → `first_name`."""
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
-    return re.sub(r"\W+", "_", spaced).strip("_").lower()
 
 
 def read_json_schema(schema: Mapping[str, Any], classification: Mapping[str, Classification]) -> SchemaColumns:
@@ -56,12 +59,23 @@ def read_json_schema(schema: Mapping[str, Any], classification: Mapping[str, Cla
     """
     columns: list[Column] = []
     rules: list[Rule] = []
-    for column, property_schema in _leaves(schema, (), required=True):
-        classified = _classify(column, classification)
+    leaves = list(_leaves(schema, (), required=True))
+    names = column_names(column.path for column, _ in leaves)
+    tops = bronze_names(schema["properties"])
+    for name, (column, property_schema) in zip(names, leaves, strict=True):
+        top = tops[column.path[0]]
+        named = replace(column, name=name, bronze="" if top == snake_case(column.path[0]) else top)
+        classified = _classify(named, classification)
         columns.append(classified)
         rules.extend(_rules(classified, property_schema))
     _refuse_unknown_paths(columns, classification)
     return SchemaColumns(tuple(columns), tuple(rules))
+
+
+def bronze_names(properties: Iterable[str]) -> dict[str, str]:
+    """The bronze column of each top-level property."""
+    names = list(properties)
+    return dict(zip(names, column_names((name,) for name in names), strict=True))
 
 
 def _leaves(
@@ -80,7 +94,7 @@ def _leaves(
         else:
             yield (
                 Column(
-                    name="_".join(snake_case(part) for part in here),
+                    name="",  # depends on those before it
                     type=_logical_type(property_schema, kinds, here),
                     nullable=not mandatory,
                     description=str(property_schema.get("description", "")),
@@ -130,7 +144,7 @@ def _rules(column: Column, schema: Mapping[str, Any]) -> Iterator[Rule]:
     for keyword, kind in _KEYWORD_RULES.items():
         if keyword in schema:
             _refuse_misplaced(column, keyword)
-            argument = schema[keyword]
+            argument = [schema[keyword]] if keyword == "const" else schema[keyword]
             if kind == "one_of":
                 argument = tuple(value for value in argument if value is not None)
             yield Rule(kind, column.name, argument)
@@ -144,17 +158,15 @@ def _refuse_misplaced(column: Column, keyword: str) -> None:
     about_text = keyword in {"minLength", "maxLength", "pattern"}
     if (about_text and column.type != "string") or (keyword in _NUMBER_KEYWORDS and not numeric):
         raise ContractError(f"{'.'.join(column.path)}: `{keyword}` says nothing about a {column.type}; leave it out")
-    if keyword == "enum" and not numeric and column.type not in {"string", "boolean"}:
-        raise ContractError(f"{'.'.join(column.path)}: `enum` of a {column.type} is not known; leave it out")
+    if keyword in {"enum", "const"} and not numeric and column.type not in {"string", "boolean"}:
+        raise ContractError(f"{'.'.join(column.path)}: `{keyword}` of a {column.type} is not known; leave it out")
 
 
 def _classify(column: Column, classification: Mapping[str, Classification]) -> Column:
     for length in range(len(column.path), 0, -1):
         found = classification.get(".".join(column.path[:length]))
         if found is not None:
-            return Column(
-                column.name, column.type, column.nullable, column.description, column.path, Classification(found)
-            )
+            return replace(column, classification=Classification(found))
     return column
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from platform_assets.contracts.model import Column, Contract, Rule
-from platform_assets.contracts.rules import REFERENCES, kind_of
+from platform_assets.contracts.model import Column, Contract, Rule, Severity
+from platform_assets.contracts.rules import REFERENCES, RULES, TABLE_RULES, audited, kind_of
 
 if TYPE_CHECKING:
     import pandera.polars as pa
@@ -15,20 +15,24 @@ if TYPE_CHECKING:
 def pandera_schema(contract: Contract) -> pa.DataFrameSchema:
     """The contract as a Pandera schema on Polars frames: types, nullability, rules, and the key's uniqueness.
 
-    Foreign keys are judged where the other table is at hand, in the SQL split, not here.
+    Rules of severity `warn` are not in it, because nothing is refused for them. Foreign keys are judged where the other
+    table is at hand, in the SQL split, not here.
     """
     import pandera.polars as pa
 
+    rules = [rule for rule in contract.rules if rule.severity is Severity.ERROR and rule.kind != REFERENCES]
     columns = {
         column.name: pa.Column(
             polars_type(column),
             nullable=column.nullable,
-            checks=[_check(rule) for rule in contract.rules if rule.column == column.name and rule.kind != REFERENCES],
+            checks=[_check(rule) for rule in rules if rule.columns == (column.name,) and rule.kind not in TABLE_RULES],
             description=column.description or None,
         )
         for column in contract.columns
     }
-    return pa.DataFrameSchema(columns, name=contract.table, unique=list(contract.key) or None, strict=True)
+    whole = [_check(rule) for rule in rules if rule.kind in TABLE_RULES or len(rule.columns) > 1]
+    key = list(contract.key) or None
+    return pa.DataFrameSchema(columns, checks=whole, name=contract.table, unique=key, strict=True)
 
 
 def polars_type(column: Column) -> pl.DataType:
@@ -50,9 +54,10 @@ def polars_type(column: Column) -> pl.DataType:
 def _check(rule: Rule) -> pa.Check:
     import pandera.polars as pa
 
-    kind = kind_of(rule)
+    kind_of(rule)  # refuses an unknown one here, and not in the middle of an audit
+    holds = audited(rule) if rule.kind in RULES else TABLE_RULES[rule.kind].polars(rule).eq(0)
 
-    def holds(data: pa.PolarsData) -> pl.LazyFrame:
-        return data.lazyframe.select(kind.polars(rule.column, rule.argument))
+    def judge(data: pa.PolarsData) -> pl.LazyFrame:
+        return data.lazyframe.select(holds.alias("holds"))
 
-    return pa.Check(holds, name=rule.name, error=rule.name)
+    return pa.Check(judge, name=rule.name, error=rule.name)

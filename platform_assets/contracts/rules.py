@@ -1,129 +1,147 @@
 """Every kind of rule, once, with its two meanings: a SQL predicate for the split and a Polars expression for the audit.
 
-A predicate is true where the value keeps the rule. A null keeps every rule but `not_null`: that a value must be there
-is said once, by the column's nullability. `platform_assets_tests/contracts/test_rules.py` holds the two meanings equal
-on generated data (I5).
+A null keeps every rule but `not_null`: that a value must be there is said once. Kinds about a whole table are in
+`contracts.table_rules`, free SQL is in `contracts.sql_rule`. `platform_assets_tests/contracts/` holds the two meanings
+of every kind equal on generated data (I5).
 """
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from platform_assets.contracts.model import ContractError, Rule
+from platform_assets.contracts import sql_rule, windows
+from platform_assets.contracts.formats import FORMATS, Format, countries, currencies
+from platform_assets.contracts.kinds import RuleKind, TableKind, between, bounds, exact, literal, quote
+from platform_assets.contracts.model import ContractError, Rule, Severity
+from platform_assets.contracts.table_rules import TABLE_RULES
 
 if TYPE_CHECKING:
     import polars as pl
 
-_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-EMAIL_PATTERN = rf"^[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]+@{_LABEL}(?:\.{_LABEL})+$"
-UUID_PATTERN = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
+__all__ = [
+    "COMPARISONS",
+    "REFERENCES",
+    "RULES",
+    "TABLE_RULES",
+    "audited",
+    "in_words",
+    "kind_of",
+    "literal",
+    "predicate",
+    "quote",
+    "whole_in_words",
+]
+
+# A reference is checked in the SQL split, where the other table is at hand; the audit of the published table trusts it.
+REFERENCES = "references"
+# The day from which on a currency must have been in use, unless the rule says another.
+CURRENCIES_SINCE = "2020-01-01"
+
+COMPARISONS: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
+    "<": (operator.lt, "less than"),
+    "<=": (operator.le, "at most"),
+    "=": (operator.eq, "equal to"),
+    "!=": (operator.ne, "not equal to"),
+    ">=": (operator.ge, "at least"),
+    ">": (operator.gt, "more than"),
+}
 
 
-@dataclass(frozen=True)
-class RuleKind:
-    """The meanings of a kind of rule.
-
-    Attributes:
-        sql: quoted column and argument to a DuckDB boolean expression.
-        polars: column name and argument to a Polars boolean expression.
-        says: the argument to a sentence for docs and Dagit.
-    """
-
-    sql: Callable[[str, object], str]
-    polars: Callable[[str, object], pl.Expr]
-    says: Callable[[object], str]
-
-
-def quote(name: str) -> str:
-    """A SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(value: object) -> str:
-    """A SQL literal.
-
-    Raises:
-        ContractError: the value is neither text, number, boolean nor null.
-    """
-    if value is None:
-        return "NULL"
-    if isinstance(value, bool):
-        return "TRUE" if value else "FALSE"
-    value = _exact(value)
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    if isinstance(value, int | float):
-        text = repr(value)
-        return text if isinstance(value, int) or "e" in text else f"{text}e0"  # without exponent DuckDB reads a decimal
-    if isinstance(value, str):
-        return "'" + value.replace("'", "''") + "'"
-    raise ContractError(f"no SQL literal for {value!r} of type {type(value).__name__}")
-
-
-def _comparison(operator: str, says: str) -> RuleKind:
-    def polars(name: str, bound: object) -> pl.Expr:
-        import polars as pl
-
-        column = pl.col(name)
-        compared = {"<=": column.le, ">=": column.ge, "<": column.lt, ">": column.gt}[operator](_bound(bound))
-        return compared | column.is_null()
-
-    return RuleKind(
-        sql=lambda column, bound: f"{column} {operator} {literal(bound)}",
-        polars=polars,
-        says=lambda bound: f"{says} {bound}",
-    )
-
-
-def _bound(bound: object) -> pl.Expr:
+def _column(rule: Rule) -> pl.Expr:
     import polars as pl
 
-    return pl.lit(_exact(bound))
+    return pl.col(rule.column)
 
 
-def _exact(value: object) -> object:
-    """A float as the number that was written, where both engines can hold that exactly beside integers and decimals.
+def _number(value: object) -> pl.Expr:
+    import polars as pl
 
-    Compared as a float it would round those.
-    """
-    if not isinstance(value, float):
-        return value
-    if value.is_integer() and abs(value) < 2**63:
-        return int(value)
-    written = Decimal(repr(value))
-    _, digits, exponent = written.as_tuple()
-    return written if isinstance(exponent, int) and -12 <= exponent <= 0 and len(digits) <= 15 else value
+    return pl.lit(exact(value))
 
 
-def _length(operator: str, says: str) -> RuleKind:
-    def polars(name: str, bound: object) -> pl.Expr:
-        import polars as pl
+def _bound(symbol: str, fixed: int | None = None) -> RuleKind:
+    """A comparison with a number: that of the rule, or a fixed one."""
+    compared, words = COMPARISONS[symbol]
 
-        length = pl.col(name).str.len_chars()
-        return (length.ge(bound) if operator == ">=" else length.le(bound)) | pl.col(name).is_null()
+    def number(rule: Rule) -> object:
+        return rule.argument if fixed is None else fixed
 
     return RuleKind(
-        sql=lambda column, bound: f"length({column}) {operator} {literal(bound)}",
-        polars=polars,
-        says=lambda bound: f"{says} {bound} characters",
+        sql=lambda rule: f"{quote(rule.column)} {symbol} {literal(number(rule))}",
+        polars=lambda rule: compared(_column(rule), _number(number(rule))),
+        says=lambda rule: f"is {words} {number(rule)}",
     )
 
 
-def _pattern(fixed: str | None, says: str) -> RuleKind:
-    def polars(name: str, pattern: object) -> pl.Expr:
+def _range() -> RuleKind:
+    def sql(rule: Rule) -> str:
+        return _both(quote(rule.column), *map(_optional, bounds(rule)))
+
+    def polars(rule: Rule) -> pl.Expr:
+        low, high = (None if bound is None else _number(bound) for bound in bounds(rule))
+        return _within(_column(rule), low, high)
+
+    return RuleKind(sql, polars, says=lambda rule: f"is {between(*bounds(rule))}")
+
+
+def _optional(bound: object) -> str | None:
+    return None if bound is None else literal(bound)
+
+
+def _both(value: str, low: str | None, high: str | None) -> str:
+    return " AND ".join([f"{value} >= {low}"] * (low is not None) + [f"{value} <= {high}"] * (high is not None))
+
+
+def _within(value: pl.Expr, low: Any, high: Any) -> pl.Expr:  # noqa: ANN401 - numbers or expressions of numbers
+    if high is None:
+        return value.ge(low)
+    return value.le(high) if low is None else value.ge(low) & value.le(high)
+
+
+def _length(read: Callable[[Rule], tuple[object, object]]) -> RuleKind:
+    return RuleKind(
+        sql=lambda rule: _both(f"length({quote(rule.column)})", *map(_optional, read(rule))),
+        polars=lambda rule: _within(_column(rule).str.len_chars(), *read(rule)),
+        says=lambda rule: f"has {between(*read(rule), unit=' characters')}",
+    )
+
+
+def _pattern() -> RuleKind:
+    return RuleKind(
+        sql=lambda rule: f"regexp_matches({quote(rule.column)}, {literal(rule.argument)})",
+        polars=lambda rule: _column(rule).str.contains(_ascii(str(rule.argument))),
+        says=lambda rule: f"matches {rule.argument}",
+    )
+
+
+def _format(known: Format) -> RuleKind:
+    def sql(rule: Rule) -> str:
+        column = quote(rule.column)
+        conditions = [f"regexp_matches({column}, {literal(known.pattern)})"]
+        if known.longest:
+            conditions.append(f"length({column}) <= {known.longest}")
+        if known.longest_before:
+            mark, count = known.longest_before
+            conditions.append(f"strpos({column}, {literal(mark)}) <= {count + 1}")
+        return " AND ".join(conditions)
+
+    def polars(rule: Rule) -> pl.Expr:
         import polars as pl
 
-        return pl.col(name).str.contains(_ascii(fixed or str(pattern))) | pl.col(name).is_null()
+        column = _column(rule)
+        conditions = [column.str.contains(known.pattern)]
+        if known.longest:
+            conditions.append(column.str.len_chars().le(known.longest))
+        if known.longest_before:
+            mark, count = known.longest_before
+            # In bytes, which are characters where the pattern matches.
+            conditions.append(column.str.find(mark, literal=True).fill_null(0).le(count))
+        return pl.all_horizontal(conditions)
 
-    return RuleKind(
-        sql=lambda column, pattern: f"regexp_matches({column}, {literal(fixed or pattern)})",
-        polars=polars,
-        says=lambda pattern: says if fixed else f"{says} {pattern}",
-    )
+    return RuleKind(sql, polars, says=lambda _: known.says)
 
 
 _ASCII_CLASSES = {
@@ -142,54 +160,158 @@ def _ascii(pattern: str) -> str:
     return re.sub(r"\\.", lambda escape: _ASCII_CLASSES.get(escape[0], escape[0]), pattern)
 
 
-def _one_of() -> RuleKind:
-    def polars(name: str, values: object) -> pl.Expr:
+def _one_of(values: Callable[[Rule], tuple[object, ...]], says: Callable[[Rule], str]) -> RuleKind:
+    def polars(rule: Rule) -> pl.Expr:
         import polars as pl
 
+        allowed = values(rule)
+        if all(isinstance(value, str) for value in allowed):
+            return _column(rule).is_in(list(allowed))
         # Not `is_in`, which refuses a list of another numeric type than the column's.
-        return pl.any_horizontal(pl.col(name).eq(_bound(value)) for value in _values(values)) | pl.col(name).is_null()
+        return pl.any_horizontal(_column(rule).eq(_number(value)) for value in allowed)
 
     return RuleKind(
-        sql=lambda column, values: f"{column} IN ({', '.join(literal(value) for value in _values(values))})",
+        sql=lambda rule: f"{quote(rule.column)} IN ({', '.join(literal(value) for value in values(rule))})",
         polars=polars,
-        says=lambda values: f"is one of {', '.join(map(str, _values(values)))}",
+        says=says,
     )
 
 
-def _values(values: object) -> list[object]:
-    if not isinstance(values, list | tuple) or not values:
-        raise ContractError(f"one_of wants a list of values, got {values!r}")
-    return list(values)
+def _values(rule: Rule) -> tuple[object, ...]:
+    if not isinstance(rule.argument, list | tuple) or not rule.argument:
+        raise ContractError(f"{rule.kind} wants a list of values, got {rule.argument!r}")
+    return tuple(rule.argument)
 
 
-# A reference is checked in the SQL split, where the other table is at hand; the audit of the published table trusts it.
-REFERENCES = "references"
+def _listed(rule: Rule) -> str:
+    return ", ".join(map(str, _values(rule)))
+
+
+def _not(kind: RuleKind, says: Callable[[Rule], str]) -> RuleKind:
+    return RuleKind(sql=lambda rule: f"NOT ({kind.sql(rule)})", polars=lambda rule: ~kind.polars(rule), says=says)
+
+
+def _not_null() -> RuleKind:
+    return RuleKind(
+        sql=lambda rule: f"{quote(rule.column)} IS NOT NULL",
+        polars=lambda rule: _column(rule).is_not_null(),
+        says=lambda _: "is not null",
+    )
+
+
+def _window() -> RuleKind:
+    """From the first moment up to, not including, the second; as numbers, which no session's time zone moves."""
+
+    def numbers(rule: Rule) -> list[int | None]:
+        return [None if bound is None else windows.microseconds(bound) for bound in bounds(rule)]
+
+    def sql(rule: Rule) -> str:
+        (after, before), value = numbers(rule), f"epoch_us({quote(rule.column)})"
+        return " AND ".join(
+            [f"{value} >= {after}"] * (after is not None) + [f"{value} < {before}"] * (before is not None)
+        )
+
+    def polars(rule: Rule) -> pl.Expr:
+        (after, before), value = numbers(rule), _column(rule).dt.epoch("us")
+        if before is None:
+            return value.ge(after)
+        return value.lt(before) if after is None else value.ge(after) & value.lt(before)
+
+    def says(rule: Rule) -> str:
+        after, before = bounds(rule)
+        return " and ".join([f"not before {after}"] * (after is not None) + [f"before {before}"] * (before is not None))
+
+    return RuleKind(sql, polars, says=lambda rule: f"is {says(rule)}")
+
+
+def _compare() -> RuleKind:
+    """With another column of the row."""
+
+    def symbol(rule: Rule) -> str:
+        if rule.argument not in COMPARISONS or len(rule.others) != 1:
+            raise ContractError(f"{rule.name} wants one other column and one of {' '.join(COMPARISONS)}")
+        return str(rule.argument)
+
+    def polars(rule: Rule) -> pl.Expr:
+        import polars as pl
+
+        compared, _ = COMPARISONS[symbol(rule)]
+        result: pl.Expr = compared(_column(rule), pl.col(rule.others[0]))
+        return result
+
+    return RuleKind(
+        sql=lambda rule: f"{quote(rule.column)} {symbol(rule)} {quote(rule.others[0])}",
+        polars=polars,
+        says=lambda rule: f"is {COMPARISONS[symbol(rule)][1]} {rule.others[0]}",
+    )
+
+
+_ONE_OF = _one_of(_values, lambda rule: f"is one of {_listed(rule)}")
 
 RULES: dict[str, RuleKind] = {
-    "minimum": _comparison(">=", "is at least"),
-    "maximum": _comparison("<=", "is at most"),
-    "exclusive_minimum": _comparison(">", "is more than"),
-    "exclusive_maximum": _comparison("<", "is less than"),
-    "min_length": _length(">=", "has at least"),
-    "max_length": _length("<=", "has at most"),
-    "pattern": _pattern(None, "matches"),
-    "email": _pattern(EMAIL_PATTERN, "is an e-mail address"),
-    "uuid": _pattern(UUID_PATTERN, "is a UUID"),
-    "one_of": _one_of(),
+    "not_null": _not_null(),
+    "minimum": _bound(">="),
+    "maximum": _bound("<="),
+    "exclusive_minimum": _bound(">"),
+    "exclusive_maximum": _bound("<"),
+    "positive": _bound(">", 0),
+    "non_negative": _bound(">=", 0),
+    "range": _range(),
+    "min_length": _length(lambda rule: (rule.argument, None)),
+    "max_length": _length(lambda rule: (None, rule.argument)),
+    "length": _length(bounds),
+    "pattern": _pattern(),
+    "one_of": _ONE_OF,
+    "not_one_of": _not(_ONE_OF, lambda rule: f"is none of {_listed(rule)}"),
+    windows.WINDOW: _window(),
+    **{name: _format(known) for name, known in FORMATS.items()},
+    "currency": _one_of(
+        lambda rule: currencies(str(rule.argument or CURRENCIES_SINCE)),
+        lambda rule: f"is a currency code (ISO 4217) in use since {rule.argument or CURRENCIES_SINCE}",
+    ),
+    "country": _one_of(lambda _: countries(), lambda _: "is a country code (ISO 3166-1 alpha-2)"),
+    "compare": _compare(),
+    sql_rule.SQL: sql_rule.KIND,
 }
 
 
 def predicate(rule: Rule) -> str:
-    """DuckDB expression that is TRUE where `rule` holds, NULL and FALSE handled: a null value keeps the rule."""
-    return f"coalesce({kind_of(rule).sql(quote(rule.column), rule.argument)}, TRUE)"
+    """DuckDB expression that is TRUE where a rule about a row holds and FALSE where it does not, never NULL."""
+    return f"coalesce({_row_kind(rule).sql(rule)}, TRUE)"
 
 
-def kind_of(rule: Rule) -> RuleKind:
+def audited(rule: Rule) -> pl.Expr:
+    """Polars expression that says the same as `predicate`."""
+    return _row_kind(rule).polars(rule).fill_null(value=True)
+
+
+def in_words(rule: Rule) -> str:
+    """What the rule promises of its column, which is said beside it; with what happens if that is not refusal."""
+    says = f"is in {rule.argument}" if rule.kind == REFERENCES else kind_of(rule).says(rule)
+    return f"{says} (only counted)" if rule.severity is Severity.WARN else says
+
+
+def whole_in_words(rule: Rule) -> str:
+    """What a rule about several columns, or about none, promises; with its name."""
+    subject = f"{rule.column} " if rule.kind == "compare" else ""
+    return f"{rule.name}: {subject}{in_words(rule)}"
+
+
+def kind_of(rule: Rule) -> RuleKind | TableKind:
     """The kind of a rule.
 
     Raises:
         ContractError: there is no such kind.
     """
-    if rule.kind not in RULES:
-        raise ContractError(f"no rule is called {rule.kind!r}; there are {', '.join(sorted(RULES))} and {REFERENCES}")
-    return RULES[rule.kind]
+    kind = RULES.get(rule.kind) or TABLE_RULES.get(rule.kind)
+    if kind is None:
+        known = ", ".join(sorted((*RULES, *TABLE_RULES)))
+        raise ContractError(f"no rule is called {rule.kind!r}; there are {known} and {REFERENCES}")
+    return kind
+
+
+def _row_kind(rule: Rule) -> RuleKind:
+    kind = kind_of(rule)
+    if isinstance(kind, TableKind):
+        raise ContractError(f"{rule.name} is about the whole table, which no single row keeps or breaks")
+    return kind

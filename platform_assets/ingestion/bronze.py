@@ -13,13 +13,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from platform_assets.contracts.rules import literal, quote
-from platform_assets.ingestion.landing import ArrivalVanished, Landing, LandingObject
+from platform_assets.ingestion.landing import Arrivals, ArrivalVanished, Landing, LandingObject
 from platform_assets.ingestion.records import RecordSet, read_objects
 from platform_assets.lakehouse import publisher
 from platform_assets.lakehouse.publisher import ConcurrentPublish
 from platform_assets.lakehouse.reader import table_relation
 from platform_assets.lakehouse.values import raw_value, typed_value
-from platform_assets.sources.contracts import ARRIVAL_DATE, EVENT_DATE, bronze_contract, bronze_fields
+from platform_assets.sources.contracts import (
+    ARRIVAL_DATE,
+    EVENT_DATE,
+    UNEXPECTED,
+    bronze_contract,
+    bronze_fields,
+    declared_names,
+    secret_paths,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +53,7 @@ class Ingested:
     Attributes:
         objects: objects of the date that the partition holds now.
         rows: rows that were committed.
-        dead_letters: records, or whole objects, that could not be read.
+        dead_letters: records that could not be read, and faults of whole objects.
         publication: the commit, or None if there was nothing new.
     """
 
@@ -63,7 +71,14 @@ class _Plan:
 
 
 def ingest(
-    settings: Settings, lakehouse: Lakehouse, source: Source, arrival_date: date, *, rebuild: bool, run_id: str
+    settings: Settings,
+    lakehouse: Lakehouse,
+    source: Source,
+    arrival_date: date,
+    *,
+    rebuild: bool,
+    run_id: str,
+    landing: Arrivals | None = None,
 ) -> Ingested:
     """Brings bronze up to date with landing for one arrival date.
 
@@ -75,12 +90,13 @@ def ingest(
         rebuild: replace the partition from landing instead of adding what is new. An object that was overwritten since
             it was ingested forces this: its old rows must go.
         run_id: stamped on the snapshot.
+        landing: where the objects are, if not in the landing bucket.
 
     Raises:
         ConcurrentPublish: other runs kept publishing to the same table.
         ArrivalVanished: objects kept changing while they were read.
     """
-    landing = Landing(settings)
+    landing = landing or Landing(settings)
     for attempt in range(_ATTEMPTS):
         try:
             return _ingest_once(settings, lakehouse, landing, source, arrival_date, rebuild=rebuild, run_id=run_id)
@@ -93,7 +109,7 @@ def ingest(
 def _ingest_once(
     settings: Settings,
     lakehouse: Lakehouse,
-    landing: Landing,
+    landing: Arrivals,
     source: Source,
     arrival_date: date,
     *,
@@ -108,13 +124,13 @@ def _ingest_once(
             return Ingested(landed, 0, 0, None)
         records = _read(settings, landing, connection, source, plan.objects)
         landing.put_dead_letters(records.dead_letters)
-        rows = _bronze_rows(connection, settings, source, arrival_date)
+        rows = bronze_rows(connection, settings, source, arrival_date)
         touched = _touched(connection, plan, rows, arrival_date)
         properties = {
             "platform.run-id": run_id,
             "platform.partition": arrival_date.isoformat(),
             "platform.objects": str(len(plan.objects)),
-            "platform.dead-letters": str(records.refused),
+            "platform.dead-letters": str(records.refused + records.faults),
             TOUCHED: json.dumps([day.isoformat() for day in touched]),
         }
         # Whoever published since the plan was made may have taken the same objects: then there is a new plan to make.
@@ -122,7 +138,7 @@ def _ingest_once(
         published = publish(
             lakehouse, contract, connection, rows, base=plan.table, partition=arrival_date, properties=properties
         )
-    return Ingested(landed, published.rows, records.refused, published)
+    return Ingested(landed, published.rows, records.refused + records.faults, published)
 
 
 def _plan(
@@ -149,7 +165,7 @@ def _plan(
 
 def _read(
     settings: Settings,
-    landing: Landing,
+    landing: Arrivals,
     connection: duckdb.DuckDBPyConnection,
     source: Source,
     objects: Sequence[LandingObject],
@@ -161,13 +177,20 @@ def _read(
         paths = landing.download(objects, Path(folder))
         envelope = source.file.ingestion.streams
         return read_objects(
-            connection, list(zip(objects, paths, strict=True)), bronze_fields(source), envelope=envelope
+            connection,
+            list(zip(objects, paths, strict=True)),
+            bronze_fields(source),
+            envelope=envelope,
+            file_format=source.file.ingestion.format,
+            csv=source.file.ingestion.csv,
+            secrets=secret_paths(source),
+            declared=declared_names(source),
         )
 
 
-def _bronze_rows(connection: duckdb.DuckDBPyConnection, settings: Settings, source: Source, arrival_date: date) -> str:
+def bronze_rows(connection: duckdb.DuckDBPyConnection, settings: Settings, source: Source, arrival_date: date) -> str:
     """Makes the temporary table `bronze_rows`: records with the columns that bronze adds."""
-    fields = ", ".join(quote(field.name) for field in bronze_fields(source))
+    fields = ", ".join([*(quote(field.name) for field in bronze_fields(source)), UNEXPECTED])
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE bronze_rows AS SELECT {fields}, "
         "_landing_uri, _landing_generation, _landed_at, _row_number, now() AS _ingested_at, "

@@ -17,7 +17,7 @@ from datetime import UTC, date, datetime
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from google.cloud.storage import Blob, Bucket, Client
@@ -91,6 +91,19 @@ class DeadLetter:
     content: bytes = field(repr=False, default=b"")
 
 
+class Arrivals(Protocol):
+    """Where bronze finds what has landed: the landing bucket, or files that are taken for it in a dry run."""
+
+    def objects(self, source: str, arrival_date: date, /) -> list[LandingObject]:
+        """What has arrived from a source on a date."""
+
+    def download(self, objects: Sequence[LandingObject], directory: Path, /) -> list[Path]:
+        """The objects as files in the directory, in the same order."""
+
+    def put_dead_letters(self, letters: Iterable[DeadLetter], /) -> list[str]:
+        """Keeps what could not be read; returns where."""
+
+
 class Landing:
     """The landing bucket of the settings. Transient errors are retried by the client library."""
 
@@ -101,15 +114,6 @@ class Landing:
     def bucket_name(self) -> str:
         """Name of the bucket."""
         return self._settings.landing_bucket
-
-    def ensure_bucket(self) -> None:
-        """Create the bucket unless it exists."""
-        from google.api_core.exceptions import Conflict
-
-        try:
-            self._client.create_bucket(self.bucket_name)
-        except Conflict:
-            return
 
     def put(
         self,
@@ -260,6 +264,19 @@ class Landing:
             uris.append(f"gs://{self.bucket_name}/{name}")
         return uris
 
+    def dead_letter_counts(self, parallel: int = 8) -> dict[tuple[str, date], tuple[int, int]]:
+        """For every source and arrival date with dead letters: how many objects have some, and how many in all."""
+        counts: dict[tuple[str, date], tuple[int, int]] = {}
+        blobs = list(self._list(DEAD_LETTER_PREFIX))
+        with ThreadPoolExecutor(max_workers=parallel, thread_name_prefix="letters") as pool:
+            for blob, letters in zip(blobs, pool.map(_lines_of, blobs), strict=True):
+                match = _DATED.fullmatch(blob.name.removeprefix(DEAD_LETTER_PREFIX))
+                arrival_date = _as_date(match["date"]) if match else None
+                if match and arrival_date:
+                    objects, before = counts.get((match["source"], arrival_date), (0, 0))
+                    counts[match["source"], arrival_date] = (objects + 1, before + letters)
+        return counts
+
     @cached_property
     def _client(self) -> Client:
         from google.cloud import storage
@@ -338,6 +355,11 @@ def _as_date(text: str) -> date | None:
         return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 - a calendar date has no zone
     except ValueError:
         return None
+
+
+def _lines_of(blob: Blob) -> int:
+    with blob.open("rb") as lines:
+        return sum(1 for _ in lines)
 
 
 def _is_folder(blob: Blob) -> bool:

@@ -170,6 +170,23 @@ class Ledger:
                 known.update(connection.execute(select(arrivals.c.name).where(these)).scalars())
         return wanted - known
 
+    # Drift: which members that no schema has were told of.
+
+    def record_drift(self, source: str, members: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Remember members by name and JSON type; returns those that were not known, in the order given."""
+        drift = self._tables.drift
+        new: set[tuple[str, str]] = set()
+        with self._transaction() as connection:
+            for chunk in _chunks(members):
+                rows = [
+                    {"source": source, "member": name, "json_type": json_type, "seen_at": _moment(None)}
+                    for name, json_type in chunk
+                ]
+                statement = self._insert(drift).values(rows).on_conflict_do_nothing()
+                known = statement.returning(drift.c.member, drift.c.json_type)
+                new.update((row.member, row.json_type) for row in connection.execute(known))
+        return [member for member in members if member in new]
+
     # Progress: how far the connector of a source has come.
 
     def progress(self, source: str) -> Progress:

@@ -20,6 +20,7 @@ class Tables:
     metadata: MetaData
     announced: Table
     arrivals: Table
+    drift: Table
     progress: Table
     published: Table
 
@@ -50,6 +51,14 @@ def tables() -> Tables:
         Column("ingested_at", moment),
     )
     Index("arrivals_waiting", arrivals.c.source, arrivals.c.ingested_at)
+    drift = Table(
+        "drift",
+        metadata,
+        Column("source", String, primary_key=True),
+        Column("member", String, primary_key=True),
+        Column("json_type", String, primary_key=True),
+        Column("seen_at", moment, nullable=False),
+    )
     published = Table(
         "published",
         metadata,
@@ -68,7 +77,7 @@ def tables() -> Tables:
         Column("due_at", moment),
         Column("failures", Integer, nullable=False),
     )
-    return Tables(metadata, announced, arrivals, progress, published)
+    return Tables(metadata, announced, arrivals, drift, progress, published)
 
 
 def insert_of(dialect: str) -> Callable[[Table], Insert]:

@@ -1,35 +1,38 @@
 """From landing objects to rows: a DuckDB table with one row for each record, every field as it arrived (I3).
 
-Clean objects are read by DuckDB alone; one that is not goes through `salvage`, so that its good records become the
-same rows and the rest dead letters. What the values mean is judged later, against the contract.
+Each format has a reader, which is fast where an object is clean, and thorough where it is not: then its good records
+become the same rows, and the rest dead letters. What the values mean is judged later, against the contract.
 """
 
 from __future__ import annotations
 
-import base64
 import json
-import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from platform_assets.contracts.rules import literal, quote
+from platform_assets.ingestion.avro_rows import AvroRows
+from platform_assets.ingestion.csv_rows import CsvRows
+from platform_assets.ingestion.json_documents import JsonDocuments
+from platform_assets.ingestion.json_lines import Insert, JsonLines
 from platform_assets.ingestion.landing import DeadLetter, LandingObject
-from platform_assets.ingestion.salvage import MAX_RECORD_BYTES, Refusals, Unpacked, explain, salvage, unpack
-from platform_assets.sources.contracts import BronzeField
+from platform_assets.ingestion.parquet_rows import ParquetRows
+from platform_assets.ingestion.refusals import KEPT_BYTES, Refusals, reader_errors
+from platform_assets.ingestion.shape import NUMBER, Shape, pointer
+from platform_assets.ingestion.undeclared_secrets import remove_secrets
+from platform_assets.ingestion.unpack import Unpacked
+from platform_assets.lakehouse.drift import Unexpected, absent_fields, unexpected_members
+from platform_assets.sources.contracts import UNEXPECTED, BronzeField
+from platform_assets.sources.ingestion_settings import CsvOptions, Format
 
 if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
+    import duckdb
 
 TABLE = "records"
-_ENVELOPE = ("data", "data_base64")  # the members of a landed message that hold what was published
-_MESSAGES = "_messages"
-_NUMBER = "_number_of_the_record"
-_FETCHED = 1000
 
 
 @dataclass(frozen=True)
@@ -43,10 +46,17 @@ class ObjectCount:
 
 @dataclass(frozen=True)
 class RecordSet:
-    """What was read, object by object in the order given, and what could not be."""
+    """What was read, object by object in the order given, and what could not be.
+
+    Attributes:
+        unexpected: members that the schema does not have, most frequent first.
+        absent: field to the rows without a value for it, of fields with such rows.
+    """
 
     objects: tuple[ObjectCount, ...]
     dead_letters: tuple[DeadLetter, ...]
+    unexpected: tuple[Unexpected, ...] = ()
+    absent: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def records(self) -> int:
@@ -58,36 +68,57 @@ class RecordSet:
         """Records of which no row could be made; dead letters name the first of them."""
         return sum(count.refused for count in self.objects)
 
+    @property
+    def faults(self) -> int:
+        """What is wrong with objects as a whole."""
+        return sum(letter.row_number is None for letter in self.dead_letters)
+
 
 def read_objects(
-    connection: DuckDBPyConnection,
+    connection: duckdb.DuckDBPyConnection,
     objects: Sequence[tuple[LandingObject, Path]],
     fields: Sequence[BronzeField],
     *,
     envelope: bool,
+    file_format: Format = Format.JSONL,
+    csv: CsvOptions | None = None,
+    secrets: Sequence[tuple[str, ...]] = (),
+    declared: Sequence[str] = (),
 ) -> RecordSet:
     """Fill the temporary table `records`, replacing what is there.
 
     Args:
         connection: where the table is made.
-        objects: landing objects with the files that they were downloaded to, JSON lines, plain or gzip.
-        fields: the VARCHAR columns. A field declared as text holds a JSON string as its text; any other holds its JSON
-            text, which tells the string "9.5" from the number 9.5. Members of a record that are no field are left out,
-            and so are the secrets inside a field.
+        objects: landing objects with the files that they were downloaded to, plain or gzip.
+        fields: the VARCHAR columns. A field declared as text holds a text as it is; any other holds its JSON text,
+            which tells the string "9.5" from the number 9.5. The secrets inside a field are left out. One field without
+            a source name holds each record as a whole, which may then be any JSON value.
         envelope: each line is a landed message and the record is its data.
+        file_format: what the objects are; those whose name ends in `.jsonl` or `.jsonl.gz` are JSON lines anyway.
+        csv: how CSV is written.
+        secrets: paths that bronze must not hold; what is called like one in an unexpected member is left out as well.
+        declared: top-level names of the schema in its order: the columns of CSV without a header.
 
-    Further columns: `_landing_uri` VARCHAR, `_landing_generation` BIGINT, `_landed_at` TIMESTAMPTZ and `_row_number`
-    BIGINT, the n-th record of the object that is not blank, from 1. A member that is null is like one that is missing.
+    Further columns: `_unexpected` VARCHAR, a JSON object of the members that are no field; `_landing_uri` VARCHAR,
+    `_landing_generation` BIGINT, `_landed_at` TIMESTAMPTZ and `_row_number` BIGINT, the n-th record of the object that
+    is not blank, from 1. A member that is null is like one that is missing.
     """
-    reader = _Reader(connection, fields, envelope)
-    reader.create_table()
+    shape = Shape(tuple(fields), tuple(secrets), tuple(declared) or tuple(f.source_name or "" for f in fields))
+    table = _Table(connection, shape)
+    table.create()
+    lines = JsonLines(connection, shape, envelope=envelope)
+    chosen = _reader(connection, shape, lines, file_format, csv or CsvOptions())
+    work = [(arrival, path, lines if _is_json_lines(arrival) else chosen) for arrival, path in objects]
     outcomes: dict[LandingObject, tuple[int, Refusals]] = {}
-    for (arrival, _), unpacked in zip(objects, _unpacked_ahead(path for _, path in objects), strict=True):
-        outcomes[arrival] = reader.read(arrival, unpacked)
-    paths = dict(objects)
-    for arrival in reader.with_rows_of_nothing(paths):
-        reader.remove(arrival)
-        outcomes[arrival] = reader.read(arrival, unpack(paths[arrival]), thorough=True)
+    for (arrival, _, reader), unpacked in zip(work, _prepared_ahead(work), strict=True):
+        outcomes[arrival] = table.fill(arrival, unpacked, reader.read)
+    if not envelope:  # a message without data is refused as such
+        empty = table.with_rows_of_nothing()
+        for arrival, path, reader in work:
+            if isinstance(reader, JsonLines | JsonDocuments) and (arrival.uri, arrival.generation) in empty:
+                table.remove(arrival)
+                outcomes[arrival] = table.fill(arrival, reader.prepare(path), reader.reread)
+    remove_secrets(connection, TABLE, shape)
     return RecordSet(
         objects=tuple(ObjectCount(arrival, rows, refusals.refused) for arrival, (rows, refusals) in outcomes.items()),
         dead_letters=tuple(
@@ -95,15 +126,46 @@ def read_objects(
             for arrival, (_, refusals) in outcomes.items()
             for problem in refusals.named()
         ),
+        unexpected=unexpected_members(connection, TABLE),
+        absent=absent_fields(connection, TABLE, shape.fields),
     )
 
 
-def _unpacked_ahead(paths: Iterable[Path]) -> Iterator[Unpacked]:
-    """Inflate the next object while the previous one is being read, and no further ahead: plain files are large."""
+class FormatReader(Protocol):
+    """Reads objects of one format."""
+
+    def prepare(self, path: Path) -> Unpacked:
+        """What `read` needs, made ahead while the previous object is being read."""
+        ...
+
+    def read(self, unpacked: Unpacked, insert: Insert) -> tuple[int, Refusals]:
+        """Rows inserted by giving SQL (see `Shape`) to `insert`, and what could not be read."""
+        ...
+
+
+def _reader(
+    connection: duckdb.DuckDBPyConnection, shape: Shape, lines: JsonLines, file_format: Format, csv: CsvOptions
+) -> FormatReader:
+    readers: dict[Format, FormatReader] = {
+        Format.JSONL: lines,
+        Format.JSON: JsonDocuments(lines),
+        Format.CSV: CsvRows(connection, shape, csv),
+        Format.PARQUET: ParquetRows(connection, shape),
+        Format.AVRO: AvroRows(connection, shape),
+    }
+    return readers[file_format]
+
+
+def _is_json_lines(arrival: LandingObject) -> bool:
+    return arrival.name.removesuffix(".gz").endswith(".jsonl")
+
+
+def _prepared_ahead(work: Iterable[tuple[LandingObject, Path, FormatReader]]) -> Iterator[Unpacked]:
+    """Prepare the next object while the previous one is being read, and no further ahead: plain files are large."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="unpack") as pool:
         ahead: Future[Unpacked] | None = None
-        for path in paths:
-            following = pool.submit(unpack, path)
+        for _, path, reader in work:
+            following = pool.submit(reader.prepare, path)
             if ahead is not None:
                 yield ahead.result()
             ahead = following
@@ -112,54 +174,42 @@ def _unpacked_ahead(paths: Iterable[Path]) -> Iterator[Unpacked]:
 
 
 @dataclass(frozen=True)
-class _Reader:
-    connection: DuckDBPyConnection
-    fields: Sequence[BronzeField]
-    envelope: bool
+class _Table:
+    connection: duckdb.DuckDBPyConnection
+    shape: Shape
 
-    def create_table(self) -> None:
-        columns = ", ".join(f"{quote(field.name)} VARCHAR" for field in self.fields)
+    def create(self) -> None:
+        columns = ", ".join(f"{quote(name)} VARCHAR" for name in (*self._names, UNEXPECTED))
         self.connection.execute(
             f"CREATE OR REPLACE TEMP TABLE {TABLE} ({columns}, _landing_uri VARCHAR, _landing_generation BIGINT, "
             "_landed_at TIMESTAMPTZ, _row_number BIGINT)"
         )
 
-    def read(self, arrival: LandingObject, unpacked: Unpacked, *, thorough: bool = False) -> tuple[int, Refusals]:
-        """Rows inserted, and what could not be read. Removes the files that it and `unpack` made."""
-        import duckdb
-
+    def fill(
+        self, arrival: LandingObject, unpacked: Unpacked, read: Callable[[Unpacked, Insert], tuple[int, Refusals]]
+    ) -> tuple[int, Refusals]:
+        """Rows inserted, and what could not be read. Removes the file that `prepare` made."""
         refusals = Refusals()
-        clean: Path | None = None
         try:
-            if not thorough and unpacked.fault is None and unpacked.longest <= MAX_RECORD_BYTES:
-                try:
-                    return self._insert(arrival, unpacked.path, refusals), refusals
-                except (duckdb.InvalidInputException, duckdb.IOException):
-                    refusals = Refusals()  # some line cannot be read: find out which
-            clean = salvage(self.connection, unpacked, self._line_names, self._marker, refusals)
-            try:
-                return self._insert(arrival, clean, refusals), refusals
-            except duckdb.InvalidInputException as error:
-                # Not known to happen: the judge is the reader's own parser. One object must not stop the others.
-                refusals.note(f"the reader refuses the object ({type(error).__name__}): no record of it is used")
-                return 0, refusals
+            if unpacked.trusted:
+                return read(unpacked, lambda rows: self._insert(arrival, rows))
+            with unpacked.path.open("rb") as content:
+                refusals.note(f"{unpacked.fault}: no record of the object is used", content.read(KEPT_BYTES))
+        except reader_errors() as error:
+            # Not known to happen: readers judge with DuckDB's own parsers. One object must not stop the others.
+            refusals.note(f"the reader refuses the object ({type(error).__name__}): no record of it is used")
         finally:
             if unpacked.made:
                 unpacked.path.unlink(missing_ok=True)
-            if clean is not None:
-                clean.unlink(missing_ok=True)
+        return 0, refusals
 
-    def with_rows_of_nothing(self, among: Iterable[LandingObject]) -> list[LandingObject]:
-        """Objects with a row that has no field at all: an empty record, or `null`, which DuckDB takes for one."""
-        nothing = " AND ".join(f"{quote(field.name)} IS NULL" for field in self.fields)
-        if self.envelope:
-            return []  # a message without data is refused as such
-        found = set(
-            self.connection.execute(
-                f"SELECT DISTINCT _landing_uri, _landing_generation FROM {TABLE} WHERE {nothing}"
-            ).fetchall()
+    def with_rows_of_nothing(self) -> set[tuple[str, int]]:
+        """Objects that gave a row that has no field at all: an empty record, or what is none."""
+        nothing = " AND ".join(f"{quote(name)} IS NULL" for name in (*self._names, UNEXPECTED))
+        found = self.connection.execute(
+            f"SELECT DISTINCT _landing_uri, _landing_generation FROM {TABLE} WHERE {nothing}"
         )
-        return [arrival for arrival in among if (arrival.uri, arrival.generation) in found]
+        return set(found.fetchall())
 
     def remove(self, arrival: LandingObject) -> None:
         self.connection.execute(
@@ -167,70 +217,20 @@ class _Reader:
             [arrival.uri, arrival.generation],
         )
 
-    @cached_property
-    def _marker(self) -> str:
-        return f"refused_{uuid.uuid4().hex}"  # a name that no record can hold
-
     @property
-    def _line_names(self) -> list[str]:
-        return list(_ENVELOPE) if self.envelope else list(self._structure)
+    def _names(self) -> list[str]:
+        return [bronze_field.name for bronze_field in self.shape.fields]
 
-    @property
-    def _structure(self) -> dict[str, str]:
-        return {str(field.source_name): "VARCHAR" if field.text else "JSON" for field in self.fields}
-
-    def _insert(self, arrival: LandingObject, path: Path, refusals: Refusals) -> int:
-        records = self._lines(path, self._structure)
-        if self.envelope:
-            self._stage_messages(path)
-            self._refuse_messages(refusals)
-            structure = literal(json.dumps(self._structure))
-            members = f"SELECT {_NUMBER}, json_transform(data, {structure}) AS record FROM {_MESSAGES} WHERE readable"
-            records = f"SELECT {_NUMBER}, unnest(record) FROM ({members})"
-        for field in self.fields:
-            for secret in field.dropped:
-                records = _without(records, str(field.source_name), secret)
-        values = ", ".join(f"CAST({quote(str(field.source_name))} AS VARCHAR)" for field in self.fields)
-        rows = self.connection.execute(
-            f"INSERT INTO {TABLE} SELECT {values}, {literal(arrival.uri)}, {arrival.generation}, "
-            f"TIMESTAMPTZ {literal(arrival.landed_at.astimezone(UTC).isoformat())}, {_NUMBER} FROM ({records})"
+    def _insert(self, arrival: LandingObject, rows: str) -> int:
+        for bronze_field in self.shape.fields:
+            for secret in bronze_field.dropped:
+                rows = _without(rows, bronze_field.name, secret)
+        columns = ", ".join(quote(name) for name in (*self._names, UNEXPECTED))
+        inserted = self.connection.execute(
+            f"INSERT INTO {TABLE} SELECT {columns}, {literal(arrival.uri)}, {arrival.generation}, "
+            f"TIMESTAMPTZ {literal(arrival.landed_at.astimezone(UTC).isoformat())}, {NUMBER} FROM ({rows})"
         ).fetchall()
-        return int(rows[0][0])
-
-    def _lines(self, path: Path, structure: Mapping[str, str]) -> str:
-        """The lines of a file as columns, numbered from 1, without those that stand for an unreadable one."""
-        columns = ", ".join(f"{literal(name)}: '{kind}'" for name, kind in {**structure, self._marker: "JSON"}.items())
-        return (
-            f"SELECT * FROM (SELECT *, row_number() OVER () AS {_NUMBER} "
-            f"FROM read_json({literal(str(path))}, format = 'newline_delimited', records = 'true', "
-            f"columns = {{{columns}}}, compression = 'none', hive_partitioning = false, filename = false, "
-            f"maximum_object_size = {MAX_RECORD_BYTES})) WHERE {self._marker} IS NULL"
-        )
-
-    def _stage_messages(self, path: Path) -> None:
-        names = ", ".join(literal(field.source_name) for field in self.fields)
-        keys = f"list_filter(json_keys(data), lambda name: name IN ({names}))"
-        # CASE alone keeps the reader off text that is not JSON: the sides of AND are evaluated in any order.
-        readable = (
-            f"CASE WHEN strlen(data) <= {MAX_RECORD_BYTES} THEN CASE WHEN json_valid(data) THEN "
-            f"CASE WHEN json_type(data) = 'OBJECT' THEN len({keys}) = len(list_distinct({keys})) END END END"
-        )
-        lines = self._lines(path, dict.fromkeys(_ENVELOPE, "VARCHAR"))
-        self.connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE {_MESSAGES} AS "
-            f"SELECT {_NUMBER}, data, data_base64, coalesce({readable}, false) AS readable FROM ({lines})"
-        )
-
-    def _refuse_messages(self, refusals: Refusals) -> None:
-        names = list(self._structure)
-        bad = self.connection.execute(
-            f"SELECT {_NUMBER}, data, data_base64 FROM {_MESSAGES} WHERE NOT readable ORDER BY ALL"
-        )
-        while rows := bad.fetchmany(_FETCHED):
-            for number, data, encoded in rows:
-                content = data.encode() if data is not None else _decoded(encoded)
-                reason = explain(content, names) if data is not None or encoded is not None else "message without data"
-                refusals.refuse(number, reason, content)
+        return int(inserted[0][0])
 
 
 def _without(records: str, column: str, secret: tuple[str, ...]) -> str:
@@ -239,8 +239,7 @@ def _without(records: str, column: str, secret: tuple[str, ...]) -> str:
     A list where the path expects an object may hold the secret any number of times: then the whole value goes.
     """
     value = quote(column)
-    steps = [f"/{name.replace('~', '~0').replace('/', '~1')}" for name in secret]
-    outer = [literal("".join(steps[:depth])) for depth in range(1, len(steps))]
+    outer = [literal(pointer(*secret[:depth])) for depth in range(1, len(secret))]
     lists = " OR ".join(
         f"{kind} = 'ARRAY'" for kind in [f"json_type({value})", *(f"json_type({value}, {p})" for p in outer)]
     )
@@ -248,17 +247,10 @@ def _without(records: str, column: str, secret: tuple[str, ...]) -> str:
     patch: object = None
     for name in reversed(secret):
         patch = {name: patch}
-    pointer, removal = literal("".join(steps)), literal(json.dumps(patch))
+    removal = literal(json.dumps(patch))
     cleaned = (
         f"CASE WHEN json_valid({value}) THEN CASE "
-        f"WHEN json_exists({value}, {pointer}) THEN json_merge_patch({value}, {removal}) "
+        f"WHEN json_exists({value}, {literal(pointer(*secret))}) THEN json_merge_patch({value}, {removal})::VARCHAR "
         f"WHEN ({lists}) AND {named} THEN NULL ELSE {value} END ELSE {value} END"
     )
     return f"SELECT * REPLACE ({cleaned} AS {value}) FROM ({records})"
-
-
-def _decoded(encoded: str | None) -> bytes:
-    try:
-        return base64.b64decode(encoded or "", validate=True)
-    except ValueError:
-        return (encoded or "").encode()

@@ -17,6 +17,7 @@ from dbt_common.exceptions import DbtRuntimeError
 
 from platform_assets.contracts.dbt_yaml import LAYERS, DbtModel, load_models
 from platform_assets.contracts.iceberg_schema import duckdb_type
+from platform_assets.contracts.model import Severity
 from platform_assets.contracts.rules import REFERENCES, quote
 from platform_assets.lakehouse import publisher
 from platform_assets.lakehouse.audit import ContractBroken, Finding
@@ -130,8 +131,12 @@ class Plugin(BasePlugin):
         contract = self._contracts.get(name)
         column = contract.partition_column if contract else None
         table = self._lakehouse.find(name)
-        if table is None and contract is None:
-            raise LakehouseError(f"{name} was never published, and neither a source nor a model declares it")
+        # Nobody can say which rows of an undeclared table are the run's partition: all of them would be taken for it.
+        if contract is None and (table is None or (self._selected and self._partition)):
+            raise LakehouseError(
+                f"{name}: neither a source nor a model declares it. If its source cannot be used at the moment "
+                "(`platform-assets source validate`), mend that first"
+            )
         nothing = f"({_typed_nulls(contract)} WHERE FALSE)" if contract else ""
         layer, short = name.split(".", 1)
         partition = {column: self._partition} if column and self._partition else None
@@ -191,7 +196,7 @@ def _refuse_dangling_references(cursor: DuckDBPyConnection, contract: Contract, 
     """
     broken = []
     for rule in contract.rules:
-        if rule.kind != REFERENCES:
+        if rule.kind != REFERENCES or rule.severity is not Severity.ERROR:
             continue
         table, _, field = str(rule.argument).rpartition(".")
         column = quote(rule.column)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from platform_assets.contracts.dbt_yaml import load_models
-from platform_assets.sources.contracts import bronze_contract, quarantine_contract, silver_contract
+from platform_assets.sources.contracts import contracts_of
 from platform_assets.sources.registry import load_sources
 
 if TYPE_CHECKING:
@@ -47,11 +47,8 @@ def declared_tables(dbt_project: Path) -> list[DeclaredTable]:
 
 def _source_tables() -> Iterator[DeclaredTable]:
     for source in load_sources():
-        contracts = [bronze_contract(source)]
-        for table in source.file.silver:
-            contracts += [silver_contract(source, table).published(), quarantine_contract(source, table)]
         promise = source.file.freshness
-        for contract in contracts:
+        for contract in contracts_of(source):
             yield DeclaredTable(
                 contract, source.file.domain, source.file.owner, promise.warn_window, promise.fail_window
             )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from platform_assets.contracts.iceberg_schema import duckdb_type
 from platform_assets.contracts.rules import literal, quote
-from platform_assets.lakehouse.audit import ContractBroken, Finding, audit
+from platform_assets.lakehouse.audit import ContractBroken, Finding, audit, audits_no_rows
 from platform_assets.lakehouse.catalog import Lakehouse, LakehouseError, local_path
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Publication:
         location: where the table's files live.
         data_version: changes when, and only when, the rows do, in whatever order they stand.
         properties: what the snapshot was stamped with.
+        warnings: rows that break a rule of severity `warn`, for every such rule that the audit judges.
     """
 
     table: str
@@ -51,6 +52,7 @@ class Publication:
     location: str
     data_version: str
     properties: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[Finding, ...] = ()
 
 
 def append(
@@ -145,7 +147,7 @@ def _publish(
         files = [file.path for file in staged if file.rows]
         if partition:
             _refuse_other_partitions(contract, connection, files, partition)
-        audit(contract, files)
+        warnings = audit(contract, [file.path for file in staged] if audits_no_rows(contract) else files)
         rows = sum(file.rows for file in staged)
         version = f"{rows}-{sum(_fingerprint(contract, connection, path) for path in files):x}"
     except BaseException:
@@ -171,6 +173,7 @@ def _publish(
         location=committed.location(),
         data_version=version,
         properties=stamped,
+        warnings=warnings,
     )
 
 

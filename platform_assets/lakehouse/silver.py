@@ -6,18 +6,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from platform_assets.contracts.drift import explain_drift
 from platform_assets.contracts.iceberg_schema import duckdb_type
 from platform_assets.contracts.rules import REFERENCES, literal, quote
 from platform_assets.lakehouse import publisher
 from platform_assets.lakehouse.catalog import LakehouseError
 from platform_assets.lakehouse.conform import Accounting, Conformed, conform
+from platform_assets.lakehouse.drift import drifted
 from platform_assets.lakehouse.reader import relation
 from platform_assets.lakehouse.transforms import transformed
 from platform_assets.lakehouse.values import typed_value
 from platform_assets.sources.contracts import BROKEN_RULES, EVENT_DATE, quarantine_contract, silver_contract
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import date
 
     import duckdb
@@ -31,12 +33,14 @@ if TYPE_CHECKING:
 class PublishBlocked(Exception):
     """Too many rows broke the contract: something is wrong with the source, and readers keep the last good data."""
 
-    def __init__(self, table: str, accounting: Accounting, limit: float) -> None:
+    def __init__(self, table: str, accounting: Accounting, limit: float, drift: Sequence[str]) -> None:
         self.accounting = accounting
+        self.drift = tuple(drift)
         super().__init__(
             f"{table}: {accounting.rows_quarantined} of {accounting.rows_in} rows break the contract "
-            f"({accounting.quarantine_ratio:.1%}); the source allows {limit:.1%}. Nothing was published: look at the "
-            "rows in bronze, mend the source or its contract, then materialise the partition again."
+            f"({accounting.quarantine_ratio:.1%}); the source allows {limit:.1%}. Nothing was published, readers keep "
+            f"the last good data. What changed: {'; '.join(drift)}. Mend the source or its contract, then materialise "
+            "the partition again."
         )
 
 
@@ -46,18 +50,34 @@ class Rebuilt:
 
     Attributes:
         broken_rules: how many rows broke which combination of rules.
+        warnings: for every rule of severity `warn`, how many published rows break it, also 0.
     """
 
     silver: Publication
     quarantine: Publication
     accounting: Accounting
     broken_rules: dict[str, int]
+    warnings: dict[str, int]
 
 
 def rebuild(
-    lakehouse: Lakehouse, source: Source, table: SilverTable, *, partition: date | None, run_id: str
+    lakehouse: Lakehouse,
+    source: Source,
+    table: SilverTable,
+    *,
+    partition: date | None,
+    run_id: str,
+    references_in: Lakehouse | None = None,
 ) -> Rebuilt:
     """Publishes silver and quarantine from all bronze rows of the partition (None: of a table without partitions).
+
+    Args:
+        lakehouse: where bronze is read and both are published.
+        source: what arrives.
+        table: the silver table.
+        partition: its event date.
+        run_id: stamped on the snapshots.
+        references_in: where the tables are that it refers to, if they are elsewhere.
 
     Raises:
         PublishBlocked: more rows break the contract than the source allows.
@@ -67,27 +87,39 @@ def rebuild(
     silver, quarantine = silver_contract(source, table), quarantine_contract(source, table)
     if (partition is None) != (silver.partition_column is None):
         raise LakehouseError(f"{silver.table} is rebuilt {'date by date' if partition is None else 'as a whole'}")
-    with conformed(lakehouse, source, table, partition=partition) as (connection, split):
+    with conformed(lakehouse, source, table, partition=partition, references_in=references_in) as (connection, split):
         accounting = split.accounting
         limit = source.file.quarantine
         if accounting.rows_in >= limit.minimum_rows and accounting.quarantine_ratio > limit.max_ratio:
-            raise PublishBlocked(silver.table, accounting, limit.max_ratio)
+            drift = _drift(lakehouse, source, silver, partition, connection, accounting)
+            raise PublishBlocked(silver.table, accounting, limit.max_ratio, drift)
         properties = _properties(accounting, partition, run_id)
         # Silver first: if its audit fails, quarantine stays as it was too.
         good = publisher.replace(
-            lakehouse, silver.published(), connection, split.accepted, partition=partition, properties=properties
+            lakehouse,
+            split.contract.published(),
+            connection,
+            split.accepted,
+            partition=partition,
+            properties=properties,
         )
         broken = publisher.replace(
             lakehouse, quarantine, connection, split.quarantined, partition=partition, properties=properties
         )
         if (good.rows, broken.rows) != (accounting.rows_out, accounting.rows_quarantined) or not accounting.balanced:
             raise LakehouseError(f"{silver.table}: published {good.rows} and {broken.rows} rows, counted {accounting}")
-        return Rebuilt(good, broken, accounting, _counts(connection))
+        warnings = {finding.rule: finding.rows for finding in good.warnings} | dict(split.warnings)
+        return Rebuilt(good, broken, accounting, _counts(connection), warnings)
 
 
 @contextmanager
 def conformed(
-    lakehouse: Lakehouse, source: Source, table: SilverTable, *, partition: date | None
+    lakehouse: Lakehouse,
+    source: Source,
+    table: SilverTable,
+    *,
+    partition: date | None,
+    references_in: Lakehouse | None = None,
 ) -> Iterator[tuple[duckdb.DuckDBPyConnection, Conformed]]:
     """The split of the partition's bronze rows, on a connection that is open as long as the block."""
     bronze = relation(lakehouse, f"bronze.{source.name}", where={EVENT_DATE: partition} if partition else None)
@@ -104,7 +136,7 @@ def conformed(
                 key=lakehouse.settings.require_pii_key(),
                 partition=partition,
                 explode=table.explode,
-                references=_references(lakehouse, contract),
+                references=known_values(references_in or lakehouse, contract),
             ),
         )
 
@@ -118,7 +150,7 @@ def reopened_partitions(lakehouse: Lakehouse, source: Source, table: SilverTable
     broken = relation(lakehouse, f"quarantine.{table.table}")
     if broken is None or contract.partition_column is None:
         return []
-    references = _references(lakehouse, contract)
+    references = known_values(lakehouse, contract)
     days: set[date] = set()
     with lakehouse.connect() as connection:
         for rule in contract.rules:
@@ -133,7 +165,22 @@ def reopened_partitions(lakehouse: Lakehouse, source: Source, table: SilverTable
     return sorted(days)
 
 
-def _references(lakehouse: Lakehouse, contract: Contract) -> dict[str, str]:
+def _drift(
+    lakehouse: Lakehouse,
+    source: Source,
+    contract: Contract,
+    partition: date | None,
+    connection: duckdb.DuckDBPyConnection,
+    accounting: Accounting,
+) -> list[str]:
+    """What changed at the source, in words (S0-59)."""
+    where = {EVENT_DATE: partition} if partition else None
+    unexpected = drifted(lakehouse, f"bronze.{source.name}", where=where)
+    members = {(member.name, member.json_type): member.records for member in unexpected}
+    return explain_drift(contract, _counts(connection), accounting.rows_in, members)
+
+
+def known_values(lakehouse: Lakehouse, contract: Contract) -> dict[str, str]:
     """For every `layer.table.column` that the contract refers to, SQL after FROM over its values."""
     found = {}
     for rule in contract.rules:

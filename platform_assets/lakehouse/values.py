@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from platform_assets.contracts.json_schema import snake_case
+from platform_assets.contracts.naming import snake_case
 from platform_assets.contracts.rules import literal, quote
 from platform_assets.sources.contracts import ELEMENT, TEXT_TYPES
 
@@ -17,10 +17,10 @@ EACH_ELEMENT = '"each element"'  # a name that no field can have
 def raw_value(column: Column) -> str:
     """The value as text as it arrived: text columns as their text, anything else as its JSON text."""
     if column.type not in TEXT_TYPES:
-        return f"nullif({container(column.path)}, 'null')"
+        return f"nullif({container(column.path, bronze_column(column))}, 'null')"
     if column.path[0] == ELEMENT:
         return f"json_extract_string({EACH_ELEMENT}, {literal(_json_path(column.path[1:]))})"
-    top = quote(snake_case(column.path[0]))
+    top = quote(bronze_column(column))
     return top if len(column.path) == 1 else f"json_extract_string({top}, {literal(_json_path(column.path[1:]))})"
 
 
@@ -48,11 +48,16 @@ def typed_value(column: Column, raw: str) -> str:
     return expressions.get(column.type, raw)
 
 
-def container(path: tuple[str, ...]) -> str:
-    """JSON text of the value at `path` of the record, or of the array element."""
+def bronze_column(column: Column) -> str:
+    """The column of bronze that holds a column's value, or an object with it."""
+    return column.bronze or snake_case(column.path[0])
+
+
+def container(path: tuple[str, ...], top: str) -> str:
+    """JSON text of the value at `path` of the record, whose outermost value bronze holds in `top`, or of an element."""
     if path[0] == ELEMENT:
         return _below(EACH_ELEMENT, path[1:])
-    return _below(quote(snake_case(path[0])), path[1:])
+    return _below(quote(top), path[1:])
 
 
 def _below(column: str, path: tuple[str, ...]) -> str:

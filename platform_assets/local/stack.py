@@ -12,23 +12,23 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import IO, Self
 
 import yaml
 
+from platform_assets.dagit import CODE_LOCATION, Dagit, DagitError
+from platform_assets.ingestion.resources import ensure_for
 from platform_assets.local import home, servers
 from platform_assets.local.home import StackError, running_environment
 from platform_assets.local.servers import HOST, Probe, Server, ServerError
 from platform_assets.settings import CHECKOUT, Settings
+from platform_assets.sources.registry import load_sources, read_sources
 
 # The port that each process takes when it is free.
 PREFERRED_PORTS = {"gcs": 4443, "pubsub": 8085, "fakestore": 8787, "code server": 4000, "dagit": 3000}
-TOPICS = {"carts-events": "carts-events-sub"}
-ACK_DEADLINE_SECONDS = 60
-CODE_LOCATION = "platform_assets"
 DEFINITIONS = "platform_assets.definitions"
 FAKESTORE_FILES = ("products.json", "users.json", "carts.json")
 CHECK_INTERVAL_SECONDS = 0.5
@@ -130,6 +130,8 @@ class LocalStack:
         location = {"host": HOST, "port": code.port, "location_name": CODE_LOCATION}
         home.write_atomically(workspace, yaml.safe_dump({"load_from": [{"grpc_server": location}]}))
         self._step("dagit", "Dagit", lambda port: self._start_dagit(workspace, port))
+        self.environment["PLATFORM_DAGIT_URL"] = self.dagit_url
+        self._require_definitions()
         self._step(None, "Dagster daemon", lambda _: self._start_daemon(workspace))
         self._write_state()
 
@@ -236,11 +238,13 @@ class LocalStack:
         self.environment = {
             "PLATFORM_HOME": str(self.home),
             "PLATFORM_LANDING_BUCKET": self.settings.landing_bucket,
+            "PLATFORM_SOURCES": str(self.settings.sources.resolve()),
             "GOOGLE_CLOUD_PROJECT": self.settings.project,
             "STORAGE_EMULATOR_HOST": gcs.url,
             "PUBSUB_EMULATOR_HOST": pubsub.address,
             "FAKESTORE_URL": fakestore.url,
             "DAGSTER_HOME": str(dagster_home),
+            "PLATFORM_BROKEN_SOURCES": "leave_out",
         }
         if self.settings.pii_key is None:
             self.environment["PLATFORM_PII_KEY_FILE"] = str(self.settings.pii_key_file or home.pii_key_file(self.home))
@@ -249,28 +253,16 @@ class LocalStack:
             os.environ[name] = value
 
     def _create_resources(self) -> None:
-        """The landing bucket, and each topic with its subscription, where they do not exist yet."""
-        from google.api_core.exceptions import AlreadyExists
-        from google.cloud import pubsub_v1, storage
-
-        bucket = storage.Client(project=self.settings.project).bucket(self.settings.landing_bucket)
-        if not bucket.exists():
-            bucket.create()
-        with pubsub_v1.SubscriberClient() as subscriber:
-            publisher = pubsub_v1.PublisherClient()
-            for topic_id, subscription_id in TOPICS.items():
-                topic = publisher.topic_path(self.settings.project, topic_id)
-                subscription = subscriber.subscription_path(self.settings.project, subscription_id)
-                with suppress(AlreadyExists):
-                    publisher.create_topic(name=topic)
-                with suppress(AlreadyExists):
-                    subscriber.create_subscription(
-                        name=subscription, topic=topic, ack_deadline_seconds=ACK_DEADLINE_SECONDS
-                    )
+        """What each source needs, where it does not exist yet."""
+        for error in read_sources(self.settings.sources).broken.values():
+            self._say(f"LEFT OUT, because it cannot be used: {error}")
+        for source in load_sources():
+            for name in ensure_for(self.settings, source):
+                self._say(f"{source.name}: made {name}")
 
     def _start_code_server(self, port: int | None) -> Server:
-        """The one process that loads the definitions, and the parent of every run."""
-        arguments = ["api", "grpc", "--module-name", DEFINITIONS, "--working-directory", str(CHECKOUT)]
+        """What loads the definitions, again when asked to (a source was added), and is the parent of every run."""
+        arguments = ["code-server", "start", "--module-name", DEFINITIONS, "--working-directory", str(CHECKOUT)]
         arguments += ["--location-name", CODE_LOCATION, "--host", HOST, "--use-python-environment-entry-point"]
         arguments += ["--inject-env-vars-from-instance"]
         return self._dagster("Dagster code server", "dagster", arguments, port, servers.accepts_connections)
@@ -278,6 +270,13 @@ class LocalStack:
     def _start_dagit(self, workspace: Path, port: int | None) -> Server:
         arguments = ["-w", str(workspace), "-h", HOST]
         return self._dagster("Dagit", "dagster-webserver", arguments, port, servers.http_ready("/server_info"))
+
+    def _require_definitions(self) -> None:
+        """Say why the definitions do not load, if they do not: the code server itself waits for better ones."""
+        try:
+            Dagit(self.dagit_url).require_loaded()
+        except DagitError as error:
+            raise StackError(str(error)) from None
 
     def _start_daemon(self, workspace: Path) -> Server:
         log = self.home / "logs" / "daemon.log"

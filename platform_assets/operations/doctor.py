@@ -50,6 +50,7 @@ def diagnose(settings: Settings) -> list[Finding]:
         ("packages", _packages),
         ("home", _home),
         ("PII key", _pii_key),
+        ("sources", _sources),
         ("graph", _graph),
         ("lakehouse", _lakehouse),
         ("landing bucket", _landing),
@@ -100,6 +101,17 @@ def _pii_key(settings: Settings) -> Iterator[Finding]:
         yield Finding("PII key", "warning", "none", str(error))
     else:
         yield Finding("PII key", "ok", "present")
+
+
+def _sources(settings: Settings) -> Iterator[Finding]:
+    from platform_assets.sources.registry import read_sources
+
+    found = read_sources(settings.sources)
+    for folder, error in found.broken.items():
+        yield Finding(
+            f"source {folder.name}", "broken", str(error), "mend it; `platform-assets source validate` checks"
+        )
+    yield Finding("sources", "ok", f"{len(found.sources)} can be used in {settings.sources}")
 
 
 def _graph(settings: Settings) -> Iterator[Finding]:

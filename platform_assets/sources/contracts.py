@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING
 
-from platform_assets.contracts.json_schema import SchemaColumns, read_json_schema, snake_case
-from platform_assets.contracts.model import Classification, Column, Contract, ContractError, Rule
+from platform_assets.contracts.checks import read_checks
+from platform_assets.contracts.history import HISTORY_NAMES, as_history
+from platform_assets.contracts.json_schema import SchemaColumns, bronze_names, read_json_schema
+from platform_assets.contracts.model import Classification, Column, Contract, ContractError, ExpertSchema, Rule
 from platform_assets.contracts.rules import REFERENCES
+from platform_assets.sources.model import Kind, SilverTable, Source, Validation
 
 if TYPE_CHECKING:
-    from platform_assets.sources.model import SilverTable, Source
+    from collections.abc import Iterator, Mapping
+    from typing import Any
 
 ARRIVAL_DATE = "_arrival_date"
 EVENT_DATE = "_event_date"
 LINE_NUMBER = "line_number"
+UNEXPECTED = "_unexpected"
 ELEMENT = "[]"  # first step of the path of a column that comes from an array element
 LANDED_AT = Column("_landed_at", "timestamp", nullable=False, description="When the row's object landed.")
 BROKEN_RULES = "_broken_rules"
@@ -34,33 +40,71 @@ class BronzeField:
 
     Attributes:
         name: bronze column.
-        source_name: name in the record; None for the record as a whole.
+        source_name: name in the record; None for the only field of a source without a schema: the record as a whole.
         text: whether the schema says that it is text; anything else is kept as its JSON text.
         dropped: paths of secrets below this field that bronze must not hold.
+        required: whether every record must have it.
+        blank: whether an empty text is a value of it, rather than how formats without null say that there is none.
     """
 
     name: str
     source_name: str | None
     text: bool
     dropped: tuple[tuple[str, ...], ...] = ()
+    required: bool = False
+    blank: bool = False
 
 
 def bronze_fields(source: Source) -> tuple[BronzeField, ...]:
     """The top-level fields that bronze keeps: all but secrets."""
     if source.record_schema is None:
         return (BronzeField(WHOLE_RECORD, None, text=False),)
+    fields: dict[str | None, BronzeField] = {}
+    for version in (source, *(source.at(table) for table in source.file.silver if table.json_schema)):
+        for field in _fields(version):
+            if fields.setdefault(field.source_name, field).text != field.text:
+                raise ContractError(
+                    f"`{field.source_name}` is text in one version of the schema and not in another, and bronze keeps "
+                    "one form of it; give the new one a name of its own"
+                )
+    return tuple(fields.values())
+
+
+def _fields(source: Source) -> Iterator[BronzeField]:
     leaves = source.record.columns
-    fields = []
-    for source_name in source.record_schema["properties"]:
+    for source_name, name in bronze_names(_properties(source)).items():
         below = [leaf for leaf in leaves if leaf.path[0] == source_name]
         secrets = tuple(leaf.path[1:] for leaf in below if leaf.classification is Classification.SECRET)
         if () in secrets or len(secrets) == len(below):
             continue
-        text = len(below) == 1 and len(below[0].path) == 1 and below[0].type in TEXT_TYPES
-        fields.append(BronzeField(snake_case(source_name), source_name, text, secrets))
-    return tuple(fields)
+        only = below[0] if len(below) == 1 and len(below[0].path) == 1 else None
+        yield BronzeField(
+            name,
+            source_name,
+            text=only is not None and only.type in TEXT_TYPES,
+            dropped=secrets,
+            required=any(not leaf.nullable for leaf in below),
+            blank=only is not None and only.type == "string",
+        )
 
 
+def declared_names(source: Source) -> tuple[str, ...]:
+    """The members of a record that some version of its schema knows."""
+    known = (source, *(source.at(table) for table in source.file.silver if table.json_schema))
+    return tuple(dict.fromkeys(name for version in known for name in _properties(version)))
+
+
+def _properties(source: Source) -> Mapping[str, Any]:
+    properties: Mapping[str, Any] = (source.record_schema or {}).get("properties", {})
+    return properties
+
+
+def secret_paths(source: Source) -> tuple[tuple[str, ...], ...]:
+    """Where a record holds what bronze must not keep."""
+    return tuple(leaf.path for leaf in source.record.columns if leaf.classification is Classification.SECRET)
+
+
+@cache
 def bronze_contract(source: Source) -> Contract:
     """Bronze promises where a row came from, and nothing about what it says."""
     fields = bronze_fields(source)
@@ -71,6 +115,7 @@ def bronze_contract(source: Source) -> Contract:
         description=f"{source.file.description} One row per record as it arrived; append-only.",
         columns=(
             *(Column(f.name, "string", description=known.get(f.source_name, "")) for f in fields),
+            Column(UNEXPECTED, "string", description="Members of the record that the schema does not have, as JSON."),
             *_ORIGIN,
             Column("_ingested_at", "timestamp", nullable=False, description="When bronze took the row."),
             Column(ARRIVAL_DATE, "date", nullable=False, description="Date of the landing object."),
@@ -82,14 +127,19 @@ def bronze_contract(source: Source) -> Contract:
     )
 
 
+@cache
 def silver_contract(source: Source, table: SilverTable) -> Contract:
     """What a row of the table promises before its PII is tokenised; `published()` is what readers see."""
+    source = source.at(table)
     record = _exploded(source, table) if table.explode else source.record
     columns = tuple(column for column in record.columns if column.classification is not Classification.SECRET)
     kept = {column.name for column in columns}
     if table.partition_column:
         day = Column(
-            table.partition_column, "date", nullable=False, description=f"Date (UTC) of {source.file.event_time}."
+            table.partition_column,
+            "date",
+            nullable=False,
+            description=f"Date (UTC) of {source.file.event_time or 'arrival'}.",
         )
         columns = (*columns, day)
     columns = tuple(
@@ -97,7 +147,7 @@ def silver_contract(source: Source, table: SilverTable) -> Contract:
         for column in columns
     )
     references = tuple(Rule(REFERENCES, column, target) for column, target in table.references.items())
-    return Contract(
+    contract = Contract(
         table=f"silver.{table.table}",
         description=table.description,
         columns=(*columns, LANDED_AT),
@@ -106,14 +156,31 @@ def silver_contract(source: Source, table: SilverTable) -> Contract:
         event_time=source.file.event_time or LANDED_AT.name,
         partition_column=table.partition_column,
         clustering=table.clustering,
-        rules=(*(rule for rule in record.rules if rule.column in kept), *references),
+        rules=(
+            *(rule for rule in record.rules if rule.column in kept),
+            *references,
+            *read_checks(table.rules, columns),
+        ),
+        version=source.schema_version,
+        expert=_expert(source, table),
     )
+    if table.kind is Kind.SCD2:
+        contract = as_history(contract)
+    return contract.relaxed() if source.file.json_schema.validation is Validation.LENIENT else contract
 
 
+def _expert(source: Source, table: SilverTable) -> ExpertSchema | None:
+    if table.pandera is None:
+        return None
+    file, _, name = table.pandera.partition(":")
+    return ExpertSchema(source.folder / file, name)
+
+
+@cache
 def quarantine_contract(source: Source, table: SilverTable) -> Contract:
     """Rows that broke the silver contract: their values as text, PII tokenised, the broken rules, the origin."""
     silver = silver_contract(source, table).published()
-    derived = {table.partition_column, LANDED_AT.name, LINE_NUMBER}
+    derived = {table.partition_column, LANDED_AT.name, LINE_NUMBER, *(HISTORY_NAMES if silver.history else ())}
     values = tuple(
         Column(c.name, "string", description=c.description, classification=c.classification)
         for c in silver.columns
@@ -130,11 +197,19 @@ def quarantine_contract(source: Source, table: SilverTable) -> Contract:
     )
 
 
+def contracts_of(source: Source) -> list[Contract]:
+    """The contracts of all tables of a source, as readers see them, in the way of a row."""
+    found = [bronze_contract(source)]
+    for table in source.file.silver:
+        found += [silver_contract(source, table).published(), quarantine_contract(source, table)]
+    return found
+
+
 def _exploded(source: Source, table: SilverTable) -> SchemaColumns:
     """Columns of a table with one row per array element: what it keeps of the record, its number, its own fields."""
-    properties = (source.record_schema or {}).get("properties", {})
-    array = next((name for name in properties if snake_case(name) == table.explode), None)
-    if array is None or "items" not in properties[array]:
+    names = bronze_names(_properties(source))
+    array = next((source_name for source_name, name in names.items() if name == table.explode), None)
+    if array is None or "items" not in _properties(source)[array]:
         raise ContractError(f"{table.table}: `explode` names {table.explode!r}, which is no array with `items`")
     known = {column.name for column in source.record.columns}
     for name in table.keep:
@@ -144,7 +219,7 @@ def _exploded(source: Source, table: SilverTable) -> SchemaColumns:
     classification = next(column.classification for column in source.record.columns if column.path == (array,))
     if classification is Classification.SECRET:
         raise ContractError(f"{table.table}: `explode` names {table.explode!r}, a secret, which bronze does not hold")
-    element = read_json_schema(properties[array]["items"], {})
+    element = read_json_schema(_properties(source)[array]["items"], {})
     number = Column(LINE_NUMBER, "integer", nullable=False, description="Which element of the array, from 1.")
     elements = [replace(c, path=(ELEMENT, *c.path), classification=classification) for c in element.columns]
     return SchemaColumns(

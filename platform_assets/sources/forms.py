@@ -7,6 +7,7 @@ in here, from what it does say and from its schema, so that a source of six line
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from platform_assets.sources.ingestion_settings import Ingestion, Pattern
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 _EVENT_DATE = "event_date"
 _ARRIVAL_DATE = "arrival_date"
-_SHORT = {
+# Each setting of the short form, and the part and setting of the long form that it stands for.
+SHORT_FORM = {
     "schema_file": ("schema", "file"),
     "pubsub_topic": ("ingestion", "topic"),
     "message_format": ("ingestion", "format"),
@@ -32,8 +34,8 @@ def nested(file: YamlFile) -> YamlFile:
     Raises:
         SourceError: something is said in both forms.
     """
-    data: dict[str, Any] = {name: value for name, value in file.data.items() if name not in _SHORT}
-    moved = {name: _SHORT[name] for name in file.data if name in _SHORT}
+    data: dict[str, Any] = {name: value for name, value in file.data.items() if name not in SHORT_FORM}
+    moved = {name: SHORT_FORM[name] for name in file.data if name in SHORT_FORM}
     for name, (part, setting) in moved.items():
         inside = data.setdefault(part, {})
         if not isinstance(inside, Mapping) or setting in inside:
@@ -89,6 +91,31 @@ def filled(file: SourceFile, record: SchemaColumns) -> SourceFile:
     tables = dated.silver or (_table(dated, record),)
     described = [table.model_copy(update={"description": table.description or named.description}) for table in tables]
     return dated.model_copy(update={"silver": tuple(described)})
+
+
+def without_unknown_checks(file: SourceFile, record: SchemaColumns) -> tuple[SourceFile, tuple[str, ...]]:
+    """The file without checks of `processing` about fields that the schema does not have, and a note on each.
+
+    S1-84's own example checks an `email` that S1-88's schema lacks: the check waits for the field. A name that is near
+    to one that exists is a slip of the pen, and stays to be refused.
+    """
+    if not file.processing.bronze_to_silver or not file.silver:
+        return file, ()
+    columns = [column.name for column in record.columns]
+    (table,) = file.silver
+    waiting = [rule for rule in table.rules if _waits(rule.get("field"), columns)]
+    if not waiting:
+        return file, ()
+    kept = tuple(rule for rule in table.rules if rule not in waiting)
+    notes = tuple(
+        f"the check {rule.get('check')} waits for a field {rule['field']!r}, which the schema does not have"
+        for rule in waiting
+    )
+    return file.model_copy(update={"silver": (table.model_copy(update={"rules": kept}),)}), notes
+
+
+def _waits(field: object, columns: list[str]) -> bool:
+    return isinstance(field, str) and field not in columns and not get_close_matches(field, columns, n=1)
 
 
 def _title(name: str) -> str:

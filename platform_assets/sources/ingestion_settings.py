@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -39,31 +40,56 @@ class Pattern(StrEnum):
     REST_SNAPSHOT = "rest_snapshot"  # an API tells its whole state once a day (S3-03)
 
 
-class RecordFormat(StrEnum):
-    """How records are written in an object (S1-44)."""
+class Format(StrEnum):
+    """What a source's objects are (S1-44). What the platform itself lands is always JSON lines."""
 
     JSONL = "jsonl"  # one JSON value a line
-    JSON = "json"  # a document: one record, an array of them, or one a line
+    JSON = "json"  # a document: a record, an array of records, or JSON lines
     CSV = "csv"
     PARQUET = "parquet"
     AVRO = "avro"
 
 
 class Compression(StrEnum):
-    """What the source says; the first bytes of an object tell in any case."""
+    """How objects are compressed. For the reader of the source file: the first bytes of an object tell."""
 
     NONE = "none"
     GZIP = "gzip"
 
 
-class CsvSettings(BaseModel):
-    """How a CSV file is written; what is not said is found out."""
+class CsvOptions(BaseModel):
+    """How a source writes CSV; what is not said is found out for each object."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    delimiter: str | None = Field(default=None, min_length=1, max_length=1)
-    quote: str = Field(default='"', min_length=1, max_length=1)
-    encoding: Literal["utf-8", "latin-1", "utf-16"] = "utf-8"
+    delimiter: str | None = Field(default=None, description="One ASCII character.")
+    quote: str = Field(default='"', description="One ASCII character.")
+    encoding: str = Field(default="utf-8", description="Name of the encoding, such as latin-1 or utf-16.")
+    header: bool = Field(default=True, description="Whether the first row names the columns; if not, the schema does.")
+
+    @field_validator("delimiter", "quote")
+    @classmethod
+    def _one_character(cls, value: str | None) -> str | None:
+        if value is not None and (len(value) != 1 or not value.isascii() or value in "\0\n\r"):
+            raise ValueError(f"{value!r} is not one ASCII character")
+        return value
+
+    @field_validator("encoding")
+    @classmethod
+    def _known(cls, encoding: str) -> str:
+        try:
+            "".encode(encoding)  # refuses codecs that are no encodings of text
+        except LookupError:
+            raise ValueError(
+                f"{encoding!r} is no known encoding; expected one such as utf-8, latin-1, cp1252"
+            ) from None
+        return codecs.lookup(encoding).name
+
+    @model_validator(mode="after")
+    def _distinct(self) -> CsvOptions:
+        if self.delimiter == self.quote:
+            raise ValueError("csv.delimiter and csv.quote are the same character")
+        return self
 
 
 class Ingestion(BaseModel):
@@ -74,9 +100,9 @@ class Ingestion(BaseModel):
     pattern: Pattern
     location: str | None = Field(default=None, description="`gs://bucket/folder/` where objects appear.")
     schedule: str | None = Field(default=None, description="When data is expected, as cron in UTC.")
-    format: RecordFormat = RecordFormat.JSONL
+    format: Format = Format.JSONL
     compression: Compression = Compression.NONE
-    csv: CsvSettings = CsvSettings()
+    csv: CsvOptions = CsvOptions()
     connector_type: Literal["rest_api", "webhook", "datastream", "sftp", "database_query"] | None = None
     connector: str | None = Field(
         default=None,

@@ -4,41 +4,51 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema, core_schema
 
+from platform_assets.contracts.compatibility import Evolution
 from platform_assets.contracts.json_schema import SchemaColumns, read_json_schema
+from platform_assets.contracts.migration import Migration
 from platform_assets.contracts.model import Classification
 from platform_assets.sources.ingestion_settings import Ingestion
 from platform_assets.sources.own_code import is_reference
 
 
-def _looks_like(pattern: str, expected: str) -> Any:  # noqa: ANN401 - a pydantic validator
-    """A text that matches, or an error that says in words what was expected."""
+@dataclass(frozen=True)
+class _LooksLike:
+    """A text that matches, or an error that says in words what was expected. Editors are told the pattern."""
 
-    def check(text: str) -> str:
-        if not re.fullmatch(pattern, text):
-            raise ValueError(f"{text!r} is not {expected}")
+    pattern: str
+    expected: str
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "pattern": f"^(?:{self.pattern})$"}
+
+    def _check(self, text: str) -> str:
+        if not re.fullmatch(self.pattern, text):
+            raise ValueError(f"{text!r} is not {self.expected}")
         return text
-
-    return AfterValidator(check)
 
 
 Name = Annotated[
     str,
-    _looks_like(
+    _LooksLike(
         "[a-z][a-z0-9_]{0,62}", "a name: lower-case letters, digits and underscores, at most 63, a letter first"
     ),
 ]
-Address = Annotated[str, _looks_like(r"[^@\s]+@[^@\s]+", "an e-mail address")]
-Owner = Annotated[str, _looks_like(r"team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+", "an e-mail address or `team:name`")]
-GoldTable = Annotated[str, _looks_like("gold\\.[a-z][a-z0-9_]*", "a gold table, such as `gold.customers`")]
+Address = Annotated[str, _LooksLike(r"[^@\s]+@[^@\s]+", "an e-mail address")]
+Owner = Annotated[str, _LooksLike(r"team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+", "an e-mail address or `team:name`")]
+GoldTable = Annotated[str, _LooksLike("gold\\.[a-z][a-z0-9_]*", "a gold table, such as `gold.customers`")]
 
 
 class _Strict(BaseModel):
@@ -50,14 +60,6 @@ class Validation(StrEnum):
 
     STRICT = "strict"  # it goes to quarantine
     LENIENT = "lenient"  # it is counted and kept
-
-
-class Evolution(StrEnum):
-    """How the schema may change without a migration (S1-46, S1-83)."""
-
-    BACKWARD_COMPATIBLE = "backward_compatible"
-    ADDITIVE = "additive"
-    FROZEN = "frozen"
 
 
 class SchemaSettings(_Strict):
@@ -75,6 +77,7 @@ class Kind(StrEnum):
 
     EVENTS = "events"  # every event, partitioned by event date
     CURRENT_STATE = "current_state"  # the latest version of each key
+    SCD2 = "scd2"  # every version of each key, with the time from which to which it held
 
 
 class Transform(_Strict):
@@ -116,8 +119,16 @@ class SilverTable(_Strict):
     explode: str | None = Field(default=None, description="Array column; the table has one row per element.")
     keep: tuple[str, ...] = Field(default=(), description="Columns of the record that each element keeps.")
     references: dict[str, str] = Field(default_factory=dict, description="Column to `silver.table.column`.")
+    json_schema: str | None = Field(
+        default=None, alias="schema", description="A schema of its own: another version of the source's, `<table>_v2`."
+    )
+    pandera: str | None = Field(default=None, description="A Pandera `DataFrameModel` of an expert's: `file.py:Class`.")
     rules: tuple[dict[str, Any], ...] = Field(default=(), description="Further promises about rows; see the rules.")
     transforms: tuple[Transform, ...] = Field(default=(), description="What is done to rows before they are judged.")
+
+    def __hash__(self) -> int:
+        """By name, which is unique: mappings, which some settings are, have no hash."""
+        return hash(self.table)
 
     @model_validator(mode="after")
     def _consistent(self) -> SilverTable:
@@ -125,6 +136,8 @@ class SilverTable(_Strict):
             raise ValueError(f"{self.table}: `partition_column` belongs to kind `events`, and every such table has one")
         if self.kind is not Kind.EVENTS and not self.key:
             raise ValueError(f"{self.table}: a table of kind `{self.kind}` needs a `key`")
+        if self.kind is Kind.SCD2 and self.explode is not None:
+            raise ValueError(f"{self.table}: kind `scd2` keeps versions of whole records; it cannot `explode` an array")
         if self.explode is None and self.keep:
             raise ValueError(f"{self.table}: `keep` says what an exploded element keeps, but nothing is exploded")
         return self
@@ -242,7 +255,7 @@ class Metric(StrEnum):
     DAILY_COST = "daily_cost"
 
 
-class Severity(StrEnum):
+class AlertSeverity(StrEnum):
     """How loud an alert is (S4-46 to S4-48)."""
 
     CRITICAL = "critical"
@@ -262,7 +275,7 @@ class Alert(_Strict):
     name: str
     condition: str = Field(description="`error_rate > 5%`, `data_age > 2 hours`, `daily_cost > $500`.")
     notification: str = Field(description="An e-mail address, or the name of a route such as `pagerduty`.")
-    severity: Severity = Severity.WARNING
+    severity: AlertSeverity = AlertSeverity.WARNING
 
     @model_validator(mode="after")
     def _readable(self) -> Alert:
@@ -315,6 +328,7 @@ class SourceFile(_Strict):
     quarantine: Quarantine = Quarantine()
     monitoring: Monitoring = Monitoring()
     alerts: tuple[Alert, ...] = ()
+    migration: Migration | None = Field(default=None, description="What was prepared for a breaking change (S2-17).")
     retention: Retention = Retention()
 
     @model_validator(mode="after")
@@ -342,23 +356,30 @@ class Source:
     Attributes:
         file: what `source.yaml` says, with everything filled in that follows from it.
         record_schema: JSON Schema of one record; None if there is none: bronze then keeps each record whole (S1-04).
-        schema_version: which version of the schema that is.
         folder: where the files lie; several sources lie in one if a database's `tables` are replicated.
+        schema_version: which version of the schema that is.
+        versions: schemas of tables that have one of their own, by their file's name, each with its version.
+        notes: what the file says that has no effect yet, in words.
+        record: columns and rules of one record as it arrives; none without a schema.
     """
 
     file: SourceFile
     record_schema: Mapping[str, Any] | None
     folder: Path
     schema_version: int = 1
+    versions: Mapping[str, tuple[int, Mapping[str, Any]]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    record: SchemaColumns = field(default=SchemaColumns((), ()), kw_only=True)
 
     @property
     def name(self) -> str:
         """The source's identifier, also the name of its landing prefix and bronze table."""
         return self.file.source_id
 
-    @cached_property
-    def record(self) -> SchemaColumns:
-        """Columns and rules of one record as it arrives; none without a schema."""
-        if self.record_schema is None:
-            return SchemaColumns((), ())
-        return read_json_schema(self.record_schema, self.file.classification)
+    def at(self, table: SilverTable) -> Source:
+        """The source as it is in the version of the schema that the table is made by."""
+        if table.json_schema is None:
+            return self
+        version, schema = self.versions[table.json_schema]
+        record = read_json_schema(schema, self.file.classification)
+        return replace(self, record_schema=schema, record=record, schema_version=version, versions={})

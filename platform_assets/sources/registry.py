@@ -2,42 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from platform_assets.contracts.checks import CheckError
 from platform_assets.contracts.json_schema import read_json_schema
 from platform_assets.contracts.model import ContractError
 from platform_assets.settings import load_settings
 from platform_assets.sources.contracts import bronze_contract, quarantine_contract, silver_contract
-from platform_assets.sources.forms import filled, nested, tables_of
+from platform_assets.sources.forms import filled, nested, tables_of, without_unknown_checks
 from platform_assets.sources.model import Source, SourceFile
 from platform_assets.sources.problems import nearest, refused
 from platform_assets.sources.schema_file import find_schema, read_schema, schema_version
 from platform_assets.sources.yaml_file import SourceError, read_yaml
 
 if TYPE_CHECKING:
+    from platform_assets.contracts.json_schema import SchemaColumns
     from platform_assets.sources.yaml_file import Place, YamlFile
 
 SOURCE_FILE = "source.yaml"
 
 
-@cache
+@dataclass(frozen=True)
+class SourceFolders:
+    """What the folders of the sources hold.
+
+    Attributes:
+        sources: those that can be used, by name.
+        broken: why each of the other folders cannot.
+    """
+
+    sources: tuple[Source, ...]
+    broken: Mapping[Path, SourceError]
+
+
 def load_sources(folder: Path | None = None) -> tuple[Source, ...]:
     """Every source under `folder` (by default `PLATFORM_SOURCES`), by name.
 
     Raises:
-        SourceError: a file is missing, is not valid YAML or JSON, or says what no source can mean.
+        SourceError: some cannot be used: a file is missing, is not valid YAML or JSON, or says what no source can mean.
+            With `PLATFORM_BROKEN_SOURCES=leave_out` the others are returned (docs/adr/0009).
     """
-    root = folder or load_settings().sources
-    found = [source for path in sorted(root.glob(f"*/{SOURCE_FILE}")) for source in load_folder(path.parent)]
-    sources = tuple(sorted(found, key=lambda source: source.name))
-    _refuse_twins(sources)
-    _refuse_unknown_references(sources)
-    return sources
+    settings = load_settings()
+    found = read_sources(folder or settings.sources)
+    if found.broken and settings.broken_sources == "refuse":
+        errors = list(found.broken.values())
+        raise SourceError("\n".join(map(str, errors))) from errors[0]
+    return found.sources
+
+
+@cache
+def read_sources(root: Path) -> SourceFolders:
+    """Every source under `root`, and what is wrong with those that cannot be used: one never stops another."""
+    found: list[Source] = []
+    broken: dict[Path, SourceError] = {}
+    for folder in sorted((path.parent for path in root.glob(f"*/{SOURCE_FILE}")), key=str):
+        try:
+            found += load_folder(folder)
+        except SourceError as error:
+            broken[folder] = error
+        except Exception as error:  # noqa: BLE001 - what no check foresaw is told as well, and stops no other source
+            broken[folder] = _unforeseen(folder, error)
+    broken |= _twins(found)
+    if not broken:  # else a reference may be to a table of a source that is broken
+        broken = _unknown_references(found)
+    usable = [source for source in found if source.folder not in broken]
+    return SourceFolders(tuple(sorted(usable, key=lambda source: source.name)), broken)
+
+
+def _unforeseen(folder: Path, error: Exception) -> SourceError:
+    refused = SourceError(
+        f"{folder / SOURCE_FILE}: cannot be used, for a reason that the platform should tell better: "
+        f"{type(error).__name__}: {error}"
+    )
+    refused.__cause__ = error
+    return refused
 
 
 def load_source(folder: Path) -> Source:
@@ -84,19 +128,42 @@ def _source(yaml: YamlFile, file: SourceFile) -> Source:
         schema = read_schema(schema_path)
     except SourceError as error:
         raise yaml.error(("schema", "file"), str(error)) if file.json_schema.file else error from None
+    record = _record(yaml, file, schema_path, schema)
+    full, notes = without_unknown_checks(filled(file, record), record)
+    version = schema_version(schema_path, schema)
+    source = Source(full, schema, folder, version, _own_schemas(yaml, full), notes, record=record)
+    _refuse_contradictions(yaml, source)
+    return source
+
+
+def _record(yaml: YamlFile, file: SourceFile, schema_path: Path, schema: Mapping[str, Any]) -> SchemaColumns:
+    """The columns of a record; an error says which of the two files is wrong."""
+    try:
+        return read_json_schema(schema, file.classification)
+    except ContractError as error:
+        wrong = error
     try:
         record = read_json_schema(schema, {})
     except ContractError as error:
         raise SourceError(f"{schema_path}: {error}") from None
-    try:
-        record = read_json_schema(schema, file.classification)
-    except ContractError as error:
-        unknown = next((path for path in file.classification if repr(path) in str(error)), "")
-        paths = [".".join(column.path) for column in record.columns]
-        raise yaml.error(("classification", unknown), f"{error}{nearest(unknown, paths)}") from None
-    source = Source(filled(file, record), schema, folder, schema_version(schema_path, schema))
-    _refuse_contradictions(yaml, source)
-    return source
+    unknown = next((path for path in file.classification if repr(path) in str(wrong)), "")
+    paths = [".".join(column.path) for column in record.columns]
+    raise yaml.error(("classification", unknown), f"{wrong}{nearest(unknown, paths)}")
+
+
+def _own_schemas(yaml: YamlFile, file: SourceFile) -> dict[str, tuple[int, Mapping[str, Any]]]:
+    """The schemas of tables that have one of their own, by file name."""
+    found: dict[str, tuple[int, Mapping[str, Any]]] = {}
+    for position, table in enumerate(file.silver):
+        if table.json_schema is not None:
+            path = yaml.path.parent / table.json_schema
+            try:
+                schema = read_schema(path)
+                read_json_schema(schema, {})
+            except (SourceError, ContractError) as error:
+                raise yaml.error(("silver", position, "schema"), str(error)) from None
+            found[table.json_schema] = (schema_version(path, schema), schema)
+    return found
 
 
 def _refuse_contradictions(yaml: YamlFile, source: Source) -> None:
@@ -122,31 +189,53 @@ def _refuse_contradictions(yaml: YamlFile, source: Source) -> None:
     for position, table in enumerate(source.file.silver):
         try:
             quarantine_contract(source, table)
+        except CheckError as error:
+            raise yaml.error((*_place_of_check(yaml, table.rules[error.index]), error.word), str(error)) from None
         except ContractError as error:
             raise yaml.error((*listed, position), str(error)) from None
+        if table.pandera is not None and not (source.folder / table.pandera.partition(":")[0]).is_file():
+            raise yaml.error(
+                (*listed, position, "pandera"), f"{table.pandera!r}: expected `file.py:Class` beside this file"
+            )
 
 
-def _refuse_twins(sources: Sequence[Source]) -> None:
-    """Two sources that claim one name would share their landing and their tables."""
+def _place_of_check(yaml: YamlFile, check: Mapping[str, Any]) -> Place:
+    """Where a check stands, in either form of the file."""
+    return next((place for place in yaml.lines if place[-2:-1] == ("rules",) and yaml.at(place) == check), ())
+
+
+def _twins(sources: Sequence[Source]) -> dict[Path, SourceError]:
+    """Two sources that claim one name would share their landing and their tables.
+
+    A table belongs to the source that is called like it, else to the first: a copied folder does not stop the other.
+    """
+    claims = [(f"bronze.{source.name}", source) for source in sources]
+    claims += [(f"silver.{table.table}", source) for source in sources for table in source.file.silver]
+    claims.sort(key=lambda claim: claim[0].partition(".")[2] != claim[1].name)
     owners: dict[str, Path] = {}
-    for source in sources:
-        for table in (f"bronze.{source.name}", *(f"silver.{silver.table}" for silver in source.file.silver)):
-            if table in owners:
-                raise SourceError(f"{source.folder / SOURCE_FILE}: {table} is a table of {owners[table]} already")
-            owners[table] = source.folder / SOURCE_FILE
+    broken: dict[Path, SourceError] = {}
+    for table, source in claims:
+        if table in owners:
+            broken[source.folder] = SourceError(
+                f"{source.folder / SOURCE_FILE}: {table} is a table of {owners[table] / SOURCE_FILE} already"
+            )
+        owners.setdefault(table, source.folder)
+    return broken
 
 
-def _refuse_unknown_references(sources: Sequence[Source]) -> None:
+def _unknown_references(sources: Sequence[Source]) -> dict[Path, SourceError]:
     """A reference to a table that nobody declares would quarantine every row for ever."""
-    tables = [silver_contract(source, table).published() for source in sources for table in source.file.silver]
-    known = sorted(f"{contract.table}.{column.name}" for contract in tables for column in contract.columns)
+    tables = [silver_contract(source, table) for source in sources for table in source.file.silver]
+    known = {f"{contract.table}.{column.name}" for contract in tables for column in contract.columns}
+    broken: dict[Path, SourceError] = {}
     for source in sources:
         for position, table in enumerate(source.file.silver):
             for column, target in table.references.items():
                 if target not in known:
                     yaml = nested(read_yaml(source.folder / SOURCE_FILE))
-                    raise yaml.error(
+                    broken[source.folder] = yaml.error(
                         ("silver", position, "references", column),
                         f"{table.table}.{column} refers to {target!r}, which no source has; "
-                        f"expected `silver.table.column`{nearest(target, known)}",
+                        f"expected `silver.table.column`{nearest(target, sorted(known))}",
                     )
+    return broken

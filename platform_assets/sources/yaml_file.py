@@ -28,7 +28,7 @@ _Loader.yaml_implicit_resolvers = {
     first: [
         (tag, _PLAIN.get(tag.rpartition(":")[2], pattern))
         for tag, pattern in resolvers
-        if tag != "tag:yaml.org,2002:timestamp"
+        if tag not in {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value"}
     ]
     for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
 }
@@ -50,6 +50,13 @@ class YamlFile:
     def error(self, place: Place, message: str) -> SourceError:
         """An error at a setting; one that is missing is told at the line of what should hold it."""
         return SourceError(f"{self.path}:{self.line(place)}: {message}")
+
+    def at(self, place: Place) -> object:
+        """What stands at a place."""
+        found: Any = self.data
+        for step in place:
+            found = found[step]
+        return found
 
     def line(self, place: Place) -> int:
         """The line of a setting, or of the nearest thing around it."""

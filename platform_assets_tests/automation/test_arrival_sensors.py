@@ -22,7 +22,7 @@ from platform_assets.ingestion.ledger import Ledger
 from platform_assets.local.fakestore import write_sample
 from platform_assets.local.servers import start_fakestore
 from platform_assets.settings import Settings
-from platform_assets.sources.registry import load_sources
+from platform_assets.sources.registry import load_sources, read_sources
 from platform_assets_tests.arrivals import drop, drop_at, json_lines, web_event
 from platform_assets_tests.broker import create_subscription
 from platform_assets_tests.ingestion.connectors.ticks import write_source
@@ -324,13 +324,13 @@ def test_what_a_connector_has_just_landed_is_asked_for_in_the_same_tick(
     code = "class Mine:\n    def fetch(self, since):\n        yield {'id': 1}\n"
     write_source(tmp_path / "sources", "mine", code=code, pattern="batch_file", connector="mine.py:Mine")
     monkeypatch.setenv("PLATFORM_SOURCES", str(tmp_path / "sources"))
-    load_sources.cache_clear()
+    read_sources.cache_clear()
     try:
         tick = Ticks(dg.DagsterInstance.ephemeral(str(tmp_path)), "mine")
         today = datetime.now(UTC).date().isoformat()
         first = tick()
     finally:
-        load_sources.cache_clear()
+        read_sources.cache_clear()
     assert [request.partition_key for request in first.run_requests or ()] == [today]
     assert [event.partition for event in first.asset_events] == [today]
     assert [o.name for o in Landing(settings).objects("mine")] == [

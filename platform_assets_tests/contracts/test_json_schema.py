@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from platform_assets.contracts.json_schema import SchemaColumns, read_json_schema, snake_case
+from platform_assets.contracts.json_schema import SchemaColumns, read_json_schema
 from platform_assets.contracts.model import Classification, Column, Contract, ContractError, Rule
+from platform_assets.contracts.naming import snake_case
 
 
 def read(properties: dict[str, Any], *required: str, **classification: str) -> SchemaColumns:
@@ -62,6 +63,13 @@ def test_every_json_type_has_a_logical_type(schema: dict[str, Any], type_: str) 
         ({"type": ["string", "null"], "enum": ["a", None]}, [("one_of", ("a",))]),
         ({"type": "string", "format": "email"}, [("email", None)]),
         ({"type": "string", "format": "uuid"}, [("uuid", None)]),
+        ({"type": "string", "format": "uri"}, [("uri", None)]),
+        ({"type": "string", "format": "ipv4"}, [("ipv4", None)]),
+        ({"type": "string", "format": "ipv6"}, [("ipv6", None)]),
+        ({"type": "string", "format": "hostname"}, [("hostname", None)]),
+        ({"type": "string", "format": "time"}, [("iso_time", None)]),
+        ({"type": "string", "format": "color"}, []),
+        ({"type": "integer", "const": 7}, [("one_of", (7,))]),
         ({"type": "string", "title": "No promise", "default": "x", "examples": ["y"]}, []),
     ],
 )
@@ -121,6 +129,8 @@ def test_a_classification_covers_everything_below_it_until_a_nearer_one_says_oth
         ({"type": "string", "format": "date-time", "minLength": 1}, "v: `minLength` says nothing about a timestamp"),
         ({"type": "array", "maxLength": 1}, "v: `maxLength` says nothing about a array"),
         ({"type": "object", "enum": [{}]}, "v: `enum` of a object is not known"),
+        ({"type": "array", "const": []}, "v: `const` of a array is not known"),
+        ({"type": "string", "enum": [["a"]]}, r"v\.one_of: .* is nothing that a value can be compared with"),
     ],
 )
 def test_a_schema_that_makes_no_column_is_refused_in_words(schema: dict[str, Any], message: str) -> None:
@@ -159,10 +169,9 @@ def test_names_become_snake_case(name: str, snake: str) -> None:
 # The contract itself
 
 
-def test_two_fields_of_one_name_are_refused() -> None:
-    found = read({"userId": {"type": "string"}, "user_id": {"type": "string"}})
+def test_two_columns_of_one_name_are_refused() -> None:
     with pytest.raises(ContractError, match=r"silver\.t: column user_id is declared twice"):
-        Contract("silver.t", found.columns)
+        Contract("silver.t", (Column("user_id", "string"), Column("user_id", "integer")))
 
 
 @pytest.mark.parametrize(

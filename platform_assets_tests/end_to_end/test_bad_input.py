@@ -11,7 +11,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from platform_assets.ingestion.salvage import KEPT_BYTES
+from platform_assets.ingestion.refusals import KEPT_BYTES
 from platform_assets.lakehouse.catalog import Lakehouse
 from platform_assets.settings import Settings
 from platform_assets_tests.arrivals import dead_letters, drop, json_lines, web_event

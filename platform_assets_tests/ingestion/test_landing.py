@@ -125,9 +125,6 @@ def test_missing_bucket_is_named(landing: Landing, monkeypatch: pytest.MonkeyPat
     ):
         with pytest.raises(LandingError, match="no-such-bucket"):
             use()
-    landing.ensure_bucket()
-    landing.ensure_bucket()
-    assert landing.objects("shop") == []
 
 
 def test_name_that_would_be_a_folder_is_refused(landing: Landing) -> None:
@@ -155,3 +152,23 @@ def test_dead_letters_replay_to_the_same_object(landing: Landing, bucket: Any) -
     assert landing.put_dead_letters(reversed(letters)) == uris
     assert bucket.blob(name).download_as_bytes() == stored
     assert [arrival.name for arrival in landing.objects("shop")] == [a.name, b.name]
+
+
+def test_dead_letters_are_counted_by_source_and_date(landing: Landing, bucket: Any) -> None:  # noqa: ANN401
+    assert landing.dead_letter_counts() == {}
+    later = DAY + timedelta(days=1)
+    arrivals = [
+        landing.put(source, day, name, b"x")
+        for source, day, name in (("shop", DAY, "a.jsonl"), ("shop", DAY, "b.jsonl"), ("bank", later, "in/c.jsonl"))
+    ]
+    letters = [(arrivals[0], 1), (arrivals[0], 2), (arrivals[1], None), (arrivals[2], 7)]
+    landing.put_dead_letters(DeadLetter(arrival, number, "not JSON", b"a\nb") for arrival, number in letters)
+    bucket.blob("dead_letter/by hand.txt").upload_from_string(b"nothing")
+    assert landing.dead_letter_counts() == {("shop", DAY): (2, 3), ("bank", later): (1, 1)}
+
+
+def test_an_object_is_found_by_its_name(landing: Landing) -> None:
+    arrival = landing.put("shop", DAY, "a.jsonl", b"x")
+    assert landing.find("shop", DAY, "a.jsonl") == arrival
+    assert landing.find("shop", DAY, "a.json") is None
+    assert landing.find("shop", DAY + timedelta(days=1), "a.jsonl") is None

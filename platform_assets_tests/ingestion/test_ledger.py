@@ -155,3 +155,14 @@ def test_statements_are_valid_on_postgresql() -> None:
     created = str(CreateTable(made.arrivals).compile(dialect=dialect))
     assert "TIMESTAMP WITH TIME ZONE" in created
     assert "generation BIGINT" in created
+
+
+def test_a_change_of_the_source_is_new_once(settings: Settings) -> None:
+    with Ledger(settings) as ledger:
+        assert ledger.record_drift("shop", [("colour", "string"), ("size", "integer")]) == [
+            ("colour", "string"),
+            ("size", "integer"),
+        ]
+        assert ledger.record_drift("shop", [("colour", "string"), ("colour", "object")]) == [("colour", "object")]
+        assert ledger.record_drift("other", [("colour", "string")]) == [("colour", "string")]
+        assert ledger.record_drift("shop", []) == []

@@ -98,8 +98,8 @@ def load_bronze(connection: duckdb.DuckDBPyConnection, source: Source, arrivals:
     contract = bronze_contract(source)
     rows = [
         (
-            *(bronze_value(f, arrival.record.get(str(f.source_name))) for f in fields),
-            *(arrival.uri, generation, arrival.landed_at, number, LANDED, ARRIVED, arrival.event_date),
+            *(bronze_value(f, arrival.record.get(f.source_name or "")) for f in fields),
+            *(None, arrival.uri, generation, arrival.landed_at, number, LANDED, ARRIVED, arrival.event_date),
         )
         for number, arrival in enumerate(arrivals, start=1)
     ]

@@ -11,7 +11,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from platform_assets.contracts.model import Column, Contract, Rule
+from platform_assets.contracts.formats import FORMATS
+from platform_assets.contracts.model import Column, Contract, Rule, Severity
 from platform_assets.contracts.rules import REFERENCES
 
 DAY = date(2026, 11, 21)
@@ -79,25 +80,51 @@ VALUES: Mapping[str, st.SearchStrategy[Value]] = {
     "object": st.one_of(st.sampled_from(['{"a":1}', "{}"]).map(Value), _bad("[1]", '"x"', "1", "true", '"{}"')),
     "array": st.one_of(st.sampled_from(['[1,"ü"]', "[]"]).map(Value), _bad('{"a":1}', '"[]"', "1")),
 }
-_bounds = st.one_of(st.integers(-3, 3), st.integers(-300, 300).map(lambda hundredths: hundredths / 100))
+_limits = st.one_of(st.integers(-3, 3), st.integers(-300, 300).map(lambda hundredths: hundredths / 100))
 _NUMBER_RULES: Mapping[str, st.SearchStrategy[Any]] = dict.fromkeys(
-    ("minimum", "maximum", "exclusive_minimum", "exclusive_maximum"), _bounds
-) | {"one_of": st.lists(_bounds, min_size=1, max_size=4).map(tuple)}
-_TEXT_RULES: Mapping[str, st.SearchStrategy[Any]] = {
-    "min_length": st.integers(0, 3),
-    "max_length": st.integers(0, 3),
-    "pattern": st.sampled_from([r"^\d+$", r"^\w*$", "ü", "^[^@]+@", "'", "^.$"]),
-    "email": st.none(),
-    "uuid": st.none(),
-    "one_of": st.lists(st.sampled_from(["", "a", "ü", "it's", "12"]), min_size=1, max_size=4).map(tuple),
+    ("minimum", "maximum", "exclusive_minimum", "exclusive_maximum"), _limits
+) | {
+    "positive": st.none(),
+    "non_negative": st.none(),
+    "range": st.one_of(st.tuples(_limits, _limits), st.tuples(_limits, st.none()), st.tuples(st.none(), _limits)),
+    **dict.fromkeys(("one_of", "not_one_of"), st.lists(_limits, min_size=1, max_size=4).map(tuple)),
 }
-_RULES = {
+_lengths = st.integers(0, 3)
+_TEXT_RULES: Mapping[str, st.SearchStrategy[Any]] = {
+    "min_length": _lengths,
+    "max_length": _lengths,
+    "length": st.tuples(_lengths, _lengths),
+    "pattern": st.sampled_from([r"^\d+$", r"^\w*$", "ü", "^[^@]+@", "'", "^.$"]),
+    **dict.fromkeys((*FORMATS, "country"), st.none()),
+    "currency": st.sampled_from([None, "1999-01-01"]),
+    **dict.fromkeys(
+        ("one_of", "not_one_of"),
+        st.lists(st.sampled_from(["", "a", "ü", "it's", "12"]), min_size=1, max_size=4).map(tuple),
+    ),
+}
+_TIME_RULES: Mapping[str, st.SearchStrategy[Any]] = {
+    "window": st.sampled_from([("1000-01-01", None), (None, "now + 1 day"), ("2000-01-01", "now - 1 hour")])
+}
+_RULES: Mapping[str, Mapping[str, st.SearchStrategy[Any]]] = {
     "string": _TEXT_RULES,
     "integer": _NUMBER_RULES,
     "double": _NUMBER_RULES,
     "decimal(18,2)": _NUMBER_RULES,
     "boolean": {"one_of": st.sampled_from([(True,), (False,)])},
+    "date": _TIME_RULES,
+    "timestamp": _TIME_RULES,
 }
+_EXPRESSIONS = {
+    "string": "length({0}) < length({1})",
+    "integer": "{0} * {1} > {0}",
+    "double": "{0} / {1} < 2 or {0} = {1}",
+    "decimal(18,2)": "{0} * {1} >= 0",
+    "boolean": "{0} or not {1}",
+    "date": "date_diff('day', {0}, {1}) > 0",
+    "timestamp": "{0} + interval 1 year > {1}",
+}
+KINDS = {*(kind for kinds in _RULES.values() for kind in kinds), "not_null", "compare", "sql"}
+_severities = st.sampled_from([Severity.ERROR, Severity.ERROR, Severity.WARN])
 
 
 @st.composite
@@ -108,9 +135,23 @@ def contracts(draw: st.DrawFn) -> Contract:
     for number, type_ in enumerate(draw(st.lists(st.sampled_from(sorted(VALUES)), min_size=1, max_size=5))):
         name = f"c{number}"
         columns.append(Column(name, type_, nullable=draw(st.booleans()), path=(name,)))
-        kinds = _RULES.get(type_, {})
-        chosen = draw(st.lists(st.sampled_from(sorted(kinds)), max_size=2, unique=True)) if kinds else []
-        rules += [Rule(kind, name, draw(kinds[kind])) for kind in chosen]
+        kinds = {**_RULES.get(type_, {}), "not_null": st.none()}
+        chosen = draw(st.lists(st.sampled_from(sorted(kinds)), max_size=2, unique=True))
+        rules += [Rule(kind, name, draw(kinds[kind]), draw(_severities)) for kind in chosen]
+        if type_ in _EXPRESSIONS and draw(st.booleans(), label=f"{name} is compared"):
+            columns.append(Column(f"{name}_too", type_, path=(f"{name}_too",)))
+            rules += [
+                Rule(kind, name, argument, draw(_severities), label, others)
+                for kind, argument, label, others in (
+                    (
+                        "compare",
+                        draw(st.sampled_from(["=", "!=", "<="] if type_ != "boolean" else ["=", "!="])),
+                        None,
+                        (f"{name}_too",),
+                    ),
+                    ("sql", _EXPRESSIONS[type_].format(name, f"{name}_too"), f"{name}_adds_up", (f"{name}_too",)),
+                )
+            ]
     event_time, partition_column = None, None
     if draw(st.booleans(), label="dated"):
         columns += [
@@ -120,7 +161,7 @@ def contracts(draw: st.DrawFn) -> Contract:
         event_time, partition_column = "at", "day"
     if draw(st.booleans(), label="refers"):
         columns.append(Column("region", "string", nullable=draw(st.booleans()), path=("region",)))
-        rules.append(Rule(REFERENCES, "region", REGIONS))
+        rules.append(Rule(REFERENCES, "region", REGIONS, draw(_severities)))
     return Contract(
         table="silver.things",
         columns=tuple(columns),

@@ -82,7 +82,7 @@ class Platform:
             text=True,
             encoding="utf-8",
             start_new_session=True,
-            env=environment(home, FAKESTORE_DATA_DIR=str(shop)),
+            env=environment(home, FAKESTORE_DATA_DIR=str(shop), PLATFORM_SOURCES=str(_own_sources(home))),
         )
         platform = cls(home, process)
         platform._reader = threading.Thread(target=platform._read, name="output of up", daemon=True)
@@ -281,6 +281,14 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     """The environment of a person who has set nothing but PLATFORM_HOME (and `more`)."""
     kept: Mapping[str, str] = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
     return {**kept, "PLATFORM_HOME": str(home), **more}
+
+
+def _own_sources(home: Path) -> Path:
+    """The project's sources, where a test may add some."""
+    folder = home.parent / "sources"
+    for source in load_settings().sources.glob("*/source.yaml"):
+        shutil.copytree(source.parent, folder / source.parent.name, dirs_exist_ok=True)
+    return folder
 
 
 def materialized_partitions(

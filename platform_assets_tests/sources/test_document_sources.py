@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from platform_assets.contracts.model import Contract
+from platform_assets.contracts.model import Contract, Severity
 from platform_assets.sources.contracts import bronze_contract, silver_contract
 from platform_assets.sources.ingestion_settings import Pattern
 from platform_assets.sources.model import Kind, Source
 from platform_assets.sources.registry import load_folder
+from platform_assets.sources.yaml_file import SourceError
 from platform_assets_tests.sources.documents import DOCUMENTS, write_document
 
 
@@ -50,6 +51,8 @@ def test_the_long_form_says_all_of_its_silver_table(tmp_path: Path) -> None:
         "timestamp",
         "event_date",
     )
+    assert [(rule.kind, rule.column) for rule in contract.rules] == [("positive", "amount")]
+    assert source.notes == ("the check valid_email waits for a field 'email', which the schema does not have",)
     assert source.file.freshness.fail_minutes == 60
     assert source.file.serving.third_party_api
     assert source.file.monitoring.alert_email == "data-team@example.com"
@@ -134,3 +137,42 @@ def test_a_record_in_the_fields_form_becomes_a_column_for_each_of_its_fields(tmp
     (folder / "schemas" / "salesforce_accounts.json").write_text(json.dumps(fields), encoding="utf-8")
     (source,) = load_folder(folder)
     assert silver(source).column("address_city").path == ("address", "City")
+
+
+def test_a_check_about_a_name_that_is_nearly_right_is_refused(tmp_path: Path) -> None:
+    folder = write_document(tmp_path, "example_source")
+    file = folder / "source.yaml"
+    file.write_text(file.read_text(encoding="utf-8").replace("field: amount", "field: amont"), encoding="utf-8")
+    with pytest.raises(SourceError, match=r"source\.yaml:28: .*amont.*amount"):
+        load_folder(folder)
+
+
+def test_lenient_validation_only_counts_what_breaks_a_rule_about_values(tmp_path: Path) -> None:
+    folder = write_document(tmp_path, "example_source")
+    file = folder / "source.yaml"
+    file.write_text(file.read_text(encoding="utf-8").replace("strict", "lenient"), encoding="utf-8")
+    (source,) = load_folder(folder)
+    assert {rule.severity for rule in silver(source).rules} == {Severity.WARN}
+
+
+def test_two_versions_of_a_schema_are_two_tables_over_one_bronze(tmp_path: Path) -> None:
+    folder = write_document(tmp_path, "example_source")
+    fields = json.loads((folder / "schemas" / "example_source.json").read_text(encoding="utf-8"))["fields"]
+    fields[2] = {"name": "amount_cents", "type": "INT64", "mode": "REQUIRED"}
+    (folder / "schema.v2.json").write_text(json.dumps({"fields": fields}), encoding="utf-8")
+    file = folder / "source.yaml"
+    text = file.read_text(encoding="utf-8")
+    start, end = text.index("# Processing"), text.index("# Serving")
+    table = "kind: events, key: [id], partition_column: event_date"
+    silver_tables = (
+        f"event_time: timestamp\nsilver:\n  - {{table: example, {table}}}\n"
+        f"  - {{table: example_v2, {table}, schema: schema.v2.json}}\n"
+    )
+    file.write_text(text[:start] + silver_tables + text[end:], encoding="utf-8")
+    (source,) = load_folder(folder)
+    first, second = (silver_contract(source, table) for table in source.file.silver)
+    assert (first.version, second.version) == (1, 2)
+    assert "amount" in [c.name for c in first.columns]
+    assert "amount_cents" in [c.name for c in second.columns]
+    kept = [c.name for c in bronze_contract(source).columns if not c.name.startswith("_")]
+    assert kept == ["id", "customer_id", "amount", "timestamp", "amount_cents"]

@@ -12,6 +12,7 @@ from platform_assets.sources.contracts import (
     bronze_contract,
     bronze_fields,
     quarantine_contract,
+    secret_paths,
     silver_contract,
 )
 from platform_assets.sources.model import Source
@@ -61,12 +62,16 @@ def names(contract: Contract) -> list[str]:
 
 def test_bronze_keeps_every_top_level_field_but_secrets(source: Source) -> None:
     assert bronze_fields(source) == (
-        BronzeField("id", "id", text=False),
+        BronzeField("id", "id", text=False, required=True),
         BronzeField("at", "at", text=True),
-        BronzeField("mail", "mail", text=True),
+        BronzeField("mail", "mail", text=True, blank=True),
         BronzeField("person", "person", text=False, dropped=(("pin",),)),
         BronzeField("items", "items", text=False),
     )
+
+
+def test_secrets_are_told_with_their_paths(source: Source) -> None:
+    assert secret_paths(source) == (("password",), ("person", "pin"), ("vault", "a"), ("vault", "b"))
 
 
 def test_bronze_promises_where_a_row_came_from_and_nothing_about_what_it_says(source: Source) -> None:
@@ -77,6 +82,7 @@ def test_bronze_promises_where_a_row_came_from_and_nothing_about_what_it_says(so
         "mail",
         "person",
         "items",
+        "_unexpected",
         *ORIGIN,
         "_ingested_at",
         "_arrival_date",

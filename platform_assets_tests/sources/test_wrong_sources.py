@@ -607,6 +607,34 @@ def test_the_right_files_are_right(tmp_path: Path, right: str) -> None:
     assert [source.name for source in load_sources(tmp_path)] == ["returns"]
 
 
+CHECK = "{field: amount, check: positive}"
+
+
+@pytest.mark.parametrize(
+    ("check", "expected"),
+    [
+        ("{field: amount, check: positve}", "did you mean"),
+        ("{field: amout, check: positive}", "amount"),
+        ("{field: amount, check: range, mim: 1}", "min"),
+        ("{field: amount, check: range, min: one}", "number"),
+        ("{field: email, check: positive}", "email"),
+        ("{field: amount, check: positive, severity: loud}", "severity"),
+        ("{check: compare, field: amount, operator: about, other: amount}", "operator"),
+        ('{check: sql, name: x, expression: "amount >"}', "expression"),
+        ('{check: sql, name: x, expression: "amont > 1"}', "amont"),
+        ('{field: return_id, check: pattern, pattern: "["}', "pattern"),
+        ("{field: amount}", "check"),
+        ("positive", "check"),
+    ],
+)
+def test_a_wrong_check_is_refused_at_its_line(tmp_path: Path, check: str, expected: str) -> None:
+    write(tmp_path, RIGHT.replace(CHECK, check))
+    with pytest.raises(SourceError) as refused:
+        load_sources(tmp_path)
+    assert "source.yaml:23: " in str(refused.value)
+    assert expected in str(refused.value)
+
+
 FIELD = '{"name": "return_id", "type": "STRING", "mode": "REQUIRED"}'
 
 
@@ -648,7 +676,7 @@ def test_two_sources_cannot_share_a_table(tmp_path: Path) -> None:
     other.mkdir()
     (other / "source.yaml").write_text(RIGHT.replace("source_id: returns", "source_id: parcels"), encoding="utf-8")
     (other / "schema.v1.json").write_text(json.dumps(SCHEMA), encoding="utf-8")
-    with pytest.raises(SourceError, match=r"silver\.returns is a table of .*parcels.* already"):
+    with pytest.raises(SourceError, match=r"parcels/source\.yaml: silver\.returns is a table of .*/returns/.* already"):
         load_sources(tmp_path)
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from platform_assets.cli.contract import contract_app
+from platform_assets.cli.output import AsJson, failure, rich_table, settings_here, show
+from platform_assets.cli.quarantine import quarantine_app
+from platform_assets.cli.source import source_app
+
 if TYPE_CHECKING:
     from rich.table import Table
 
     from platform_assets.lakehouse.freshness import TableFreshness
-    from platform_assets.settings import Settings
 
 app = typer.Typer(
     help="A data platform as one asset graph: what arrives becomes bronze, silver, gold and marts by itself.\n\n"
@@ -24,9 +27,11 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 generate_app = typer.Typer(help="Make data to try the platform on.", no_args_is_help=True)
+app.add_typer(source_app, name="source")
+app.add_typer(contract_app, name="contract")
+app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(generate_app, name="generate")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 _STATE_STYLES = {"PASS": "green", "WARN": "yellow", "FAIL": "red", "UNKNOWN": "dim"}
 
 
@@ -46,7 +51,7 @@ def up(
     """
     from platform_assets.local.up import run
 
-    raise typer.Exit(run(_settings(), until_fresh=until_fresh, sample_events=sample_events, show=freshness_table))
+    raise typer.Exit(run(settings_here(), until_fresh=until_fresh, sample_events=sample_events, show=freshness_table))
 
 
 @app.command()
@@ -55,11 +60,11 @@ def freshness(*, as_json: AsJson = False) -> None:
     from platform_assets.lakehouse.catalog import Lakehouse
     from platform_assets.lakehouse.freshness import table_freshness
 
-    rows = table_freshness(Lakehouse(_settings()), datetime.now(UTC))
+    rows = table_freshness(Lakehouse(settings_here()), datetime.now(UTC))
     if as_json:
         typer.echo(json.dumps([row.as_json() for row in rows], indent=2))
     else:
-        _print(freshness_table(rows))
+        show(freshness_table(rows))
 
 
 @app.command()
@@ -78,12 +83,12 @@ def tables(*, as_json: AsJson = False) -> None:
             "files": row.statistics.files if row.statistics else 0,
             "last_arrival": row.as_json()["last_materialized_at"],
         }
-        for row in table_freshness(Lakehouse(_settings()), datetime.now(UTC))
+        for row in table_freshness(Lakehouse(settings_here()), datetime.now(UTC))
     ]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
     else:
-        _print(_rich_table("Tables", rows))
+        show(rich_table("Tables", rows))
 
 
 @app.command()
@@ -97,14 +102,14 @@ def query(
     from platform_assets.lakehouse.query import query as run_query
 
     try:
-        columns, rows = run_query(Lakehouse(_settings()), sql)
+        columns, rows = run_query(Lakehouse(settings_here()), sql)
     except LakehouseError as error:
-        raise _failure(str(error)) from None
+        raise failure(str(error)) from None
     found = [dict(zip(columns, row, strict=True)) for row in rows]
     if as_json:
         typer.echo(json.dumps(found, indent=2, default=str))
     else:
-        _print(_rich_table(None, found, columns))
+        show(rich_table(None, found, columns))
         typer.echo(f"{len(found)} rows")
 
 
@@ -113,11 +118,11 @@ def doctor(*, as_json: AsJson = False) -> None:
     """What is installed, running, reachable or misconfigured, and what to do about it."""
     from platform_assets.operations.doctor import diagnose
 
-    findings = diagnose(_settings())
+    findings = diagnose(settings_here())
     if as_json:
         typer.echo(json.dumps([finding.as_json() for finding in findings], indent=2))
     else:
-        _print(_rich_table("Doctor", [finding.as_json() for finding in findings]))
+        show(rich_table("Doctor", [finding.as_json() for finding in findings]))
     if any(finding.state == "broken" for finding in findings):
         raise typer.Exit(1)
 
@@ -146,7 +151,7 @@ def generate_web_events(
 
     start = first_day.date() if first_day else None
     batch = drop(
-        _settings(),
+        settings_here(),
         to,
         events=events,
         first_day=start,
@@ -181,40 +186,3 @@ def freshness_table(rows: list[TableFreshness]) -> Table:
             row.reason,
         )
     return table
-
-
-def _rich_table(title: str | None, rows: list[dict[str, object]], columns: list[str] | None = None) -> Table:
-    from rich.box import SIMPLE
-    from rich.table import Table
-
-    table = Table(title=title, box=SIMPLE)
-    for column in columns or (list(rows[0]) if rows else []):
-        table.add_column(column)
-    for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
-    return table
-
-
-def _print(table: Table) -> None:
-    """Prints a table; into a file or a pipe as wide as it is, so that nothing is cut."""
-    from rich.console import Console
-
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=240)
-    console.print(table)
-
-
-def _settings() -> Settings:
-    """The settings, with the environment of a platform that runs on this machine filled in."""
-    from platform_assets.local.home import running_environment
-    from platform_assets.settings import load_settings
-
-    for name, value in running_environment(load_settings().home).items():
-        os.environ.setdefault(name, value)
-    return load_settings()
-
-
-def _failure(message: str) -> typer.Exit:
-    typer.secho(message, err=True, fg=typer.colors.RED)
-    return typer.Exit(1)

@@ -1,0 +1,1 @@
+"""What the platform promises about its speed, as commands: `python -m benchmarks.<name>`, from the checkout."""
