@@ -85,7 +85,7 @@ def event_of(source: Source, record: Record, extracted_at: datetime) -> Event:
 def record_key(source: Source, record: Record) -> str:
     """What identifies a record: the key of the source's silver table, or the content if it has none.
 
-    Of a table that keeps the latest state of each key, a record that has changed is another one.
+    Of a table that keeps the state of each key, or its history, a record that has changed is another one.
     """
     table = next((table for table in source.file.silver if table.explode is None), None)
     paths = {column.name: column.path for column in source.record.columns}
@@ -93,7 +93,7 @@ def record_key(source: Source, record: Record) -> str:
     if table is None or not values or None in values:
         return f"sha256:{_digest(record)}"
     key = str(values[0]) if len(values) == 1 else json.dumps(values, ensure_ascii=False, default=str)
-    return f"{key}@{_digest(record)}" if table.kind is Kind.CURRENT_STATE else key
+    return key if table.kind is Kind.EVENTS else f"{key}@{_digest(record)}"
 
 
 def _pages(source: Source, context: Context) -> Iterator[list[dict[str, object]]]:
