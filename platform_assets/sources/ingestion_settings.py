@@ -243,6 +243,10 @@ class Ingestion(BaseModel):
             )
         if self.fetched and self.location is not None:
             raise ValueError("ingestion.location is where somebody else puts objects, but a connector fetches them")
+        if self.fetched and self.connector_type != "sftp" and self.format is not Format.JSONL:
+            raise ValueError(
+                f"ingestion.format is {self.format}, but what the connector fetches lands as jsonl; leave it out"
+            )
         if not self.fetched and (said := self.model_fields_set.intersection(_FETCHED)):
             raise ValueError(f"ingestion.{min(said)} means nothing for pattern batch_file; {_home_of(min(said))}")
 

@@ -24,6 +24,7 @@ from platform_assets.local.servers import start_fakestore
 from platform_assets.settings import Settings
 from platform_assets.sources.registry import load_sources, read_sources
 from platform_assets_tests.arrivals import drop, drop_at, json_lines, web_event
+from platform_assets_tests.broker import create_subscription
 from platform_assets_tests.ingestion.connectors.ticks import write_source
 
 SOURCE = "web_events"
@@ -298,6 +299,23 @@ def test_a_source_that_is_asked_for_records_has_a_sensor_that_polls(tmp_path: Pa
     sources = [write_source(tmp_path, name, **settings) for name, settings in said.items()]
     polls = {s.name: s.minimum_interval_seconds for s in arrival_sensors.arrival_sensors(sources) if "poll_" in s.name}
     assert polls == {"poll_api": 300, "poll_own": 60}
+
+
+def test_a_poll_publishes_what_is_new_and_says_how_much(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = tmp_path / "shop"
+    write_sample(shop)
+    create_subscription(settings, "carts-events", "carts-events-sub")
+    source = next(source for source in load_sources() if source.name == "fakestore_carts")
+    poll = arrival_sensors.poll_sensor(source)
+    with start_fakestore(shop, tmp_path / "fakestore.log") as server:
+        monkeypatch.setenv("FAKESTORE_URL", server.url)
+        said = [poll(dg.build_sensor_context(instance=dg.DagsterInstance.ephemeral())) for _ in range(2)]
+    assert [answer.skip_message for answer in said if isinstance(answer, dg.SkipReason)] == [
+        "Published 7 new events to carts-events.",
+        "Published 0 new events to carts-events.",
+    ]
 
 
 def test_what_a_connector_has_just_landed_is_asked_for_in_the_same_tick(

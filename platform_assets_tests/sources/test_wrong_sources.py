@@ -488,6 +488,13 @@ CASES = [
         8,
         "`ingestion.connector`: 'mine.py' names no class; expected `file.py:Class`, beside this file, or `package",
     ),
+    (
+        RIGHT,
+        "format: csv",
+        "format: csv\n  connector: mine.py:Mine",
+        8,
+        "ingestion.format is csv, but what the connector fetches lands as jsonl; leave it out",
+    ),
     (RIGHT, "format: csv", "connector: ../mine.py:Mine", 8, "`ingestion.connector`: '../mine.py:Mine' names no class"),
     (
         RIGHT,
@@ -588,7 +595,7 @@ def test_a_wrong_file_is_refused_at_its_line_with_what_was_expected(
     assert f"{source / 'source.yaml'}:{line}: {expected}" in str(refused.value).replace(f"{source}/schema", "schema")
 
 
-FETCHED = RIGHT.replace("  format: csv\n", "  format: csv\n  secret_name: x\n")
+FETCHED = RIGHT.replace("  format: csv\n", "  format: jsonl\n  secret_name: x\n")
 FETCHING = [
     "connector: mine.py:Mine\n  params: {a: 1}\n  poll_interval: 5m",
     "connector: package.module:Mine",

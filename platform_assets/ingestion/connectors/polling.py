@@ -11,7 +11,7 @@ import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from platform_assets.sources.model import Source
 
 _EVENT_NAMESPACE = uuid.UUID("5f0c4a52-6a0b-5b0e-9d1c-3a7d0a4d4c11")
+LONGEST_PAUSE_SECONDS = 24 * 3600.0  # whatever a source asks for
 _AT_ONCE = 1_000
 _NEXT_PAGE = "next_page"
 
@@ -45,6 +46,10 @@ def poll(source: Source, context: Context) -> int:
         ConnectorError: the source could not be asked; what was published before that stays.
     """
     published = 0
+    due = context.ledger.progress(_memory(source)).due_at
+    if due is not None and context.now < due:
+        context.log.info("%s asked to be left alone until %s", source.name, due)
+        return 0
     try:
         own = OwnConnector(source, context.settings) if source.file.ingestion.connector else None
         batches = _fetched(source, context, own) if own is not None and own.fetches else _pages(source, context)
@@ -52,6 +57,7 @@ def poll(source: Source, context: Context) -> int:
             made = _as_json(own, records) if own is not None else records
             published += publish_records(context.settings, context.ledger, source, made)
     except Exception as error:
+        _leave_alone(source, context, error)
         kind = "" if type(error).__module__.startswith("platform_assets") else f"{type(error).__name__}: "
         raise ConnectorError(f"{source.name}: {kind}{error}") from error
     return published
@@ -79,7 +85,7 @@ def event_of(source: Source, record: Record, extracted_at: datetime) -> Event:
 def record_key(source: Source, record: Record) -> str:
     """What identifies a record: the key of the source's silver table, or the content if it has none.
 
-    Of a table that keeps the latest state of each key, a record that has changed is another one.
+    Of a table that keeps the state of each key, or its history, a record that has changed is another one.
     """
     table = next((table for table in source.file.silver if table.explode is None), None)
     paths = {column.name: column.path for column in source.record.columns}
@@ -87,13 +93,13 @@ def record_key(source: Source, record: Record) -> str:
     if table is None or not values or None in values:
         return f"sha256:{_digest(record)}"
     key = str(values[0]) if len(values) == 1 else json.dumps(values, ensure_ascii=False, default=str)
-    return f"{key}@{_digest(record)}" if table.kind is Kind.CURRENT_STATE else key
+    return key if table.kind is Kind.EVENTS else f"{key}@{_digest(record)}"
 
 
 def _pages(source: Source, context: Context) -> Iterator[list[dict[str, object]]]:
     """The pages of the API, from where the last poll stopped for want of time."""
     url = expanded(str(source.file.ingestion.api_endpoint))
-    position = context.ledger.progress(source.name).position
+    position = context.ledger.progress(_memory(source)).position
     start = position[_NEXT_PAGE] if position.get("of") == url else url
     try:
         for page in pages(start, headers=request_headers(source, context.settings)):
@@ -116,16 +122,29 @@ def _as_json(own: OwnConnector, records: Iterable[Record]) -> list[Record]:
 
 def _fetched(source: Source, context: Context, own: OwnConnector) -> Iterator[list[Record]]:
     """What the source's own connector fetches, in batches."""
-    records = own.fetch(since_of(context.ledger.progress(source.name).position))
+    records = own.fetch(since_of(context.ledger.progress(_memory(source)).position))
     while batch := list(islice(records, _AT_ONCE)):
         yield batch
     _remember(source, context, {"since": context.now.isoformat()})
 
 
+def _leave_alone(source: Source, context: Context, error: Exception) -> None:
+    """A source that says after which time to come again is not asked before (S0-16)."""
+    if isinstance(error, SourceUnavailable) and error.retry_after is not None:
+        pause = timedelta(seconds=min(error.retry_after, LONGEST_PAUSE_SECONDS))
+        progress = context.ledger.progress(_memory(source))
+        context.ledger.save_progress(_memory(source), replace(progress, due_at=context.now + pause))
+
+
+def _memory(source: Source) -> str:
+    """Under which name the poll remembers its progress: the source's own is that of what lands its messages."""
+    return f"{source.name}/poll"
+
+
 def _remember(source: Source, context: Context, position: dict[str, Any]) -> None:
-    progress = context.ledger.progress(source.name)
+    progress = context.ledger.progress(_memory(source))
     if progress.position != position:
-        context.ledger.save_progress(source.name, replace(progress, position=position))
+        context.ledger.save_progress(_memory(source), replace(progress, position=position))
 
 
 def _value(record: Record, path: Iterable[str]) -> object:

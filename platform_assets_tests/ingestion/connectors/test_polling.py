@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +148,22 @@ def test_an_address_of_a_page_that_has_expired_is_forgotten(
     api.answers = [(410, {}, b""), json_answer([charge(2)])]
     with pytest.raises(ConnectorError, match=r"charges: .*answered 410 Gone"):
         poll(tick.source, tick.context())
+    assert poll(tick.source, tick.context()) == 1
+
+
+def test_a_source_that_asks_to_be_left_alone_is_left_alone(
+    tick: Ticks, api: HttpApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rest, "LONGEST_WAIT_SECONDS", 0)
+    api.answers = [(429, {"Retry-After": "600"}, b"")]
+    with pytest.raises(ConnectorError, match=r"charges: .*answered 429 Too Many Requests"):
+        poll(tick.source, tick.context())
+    asked = len(api.asked)
+    api.says([charge(1)])
+    tick.now += timedelta(seconds=599)
+    assert poll(tick.source, tick.context()) == 0
+    assert len(api.asked) == asked
+    tick.now += timedelta(seconds=2)
     assert poll(tick.source, tick.context()) == 1
 
 
