@@ -211,8 +211,10 @@ def show_source(which: Which, *, as_json: AsJson = False) -> None:
         from rich.console import Console
         from rich.markdown import Markdown
 
+        console = Console()
         for description in found:
-            Console().print(Markdown(description.as_markdown()))
+            page = description.as_markdown()
+            console.print(Markdown(page)) if console.is_terminal else typer.echo(page)
 
 
 @source_app.command()

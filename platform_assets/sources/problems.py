@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from platform_assets.sources.yaml_file import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
@@ -35,9 +35,10 @@ _EXPECTED = {
 }
 
 
-def refused(file: YamlFile, model: type[BaseModel], error: ValidationError) -> SourceError:
-    """All that pydantic found, one line each, in the order of the file."""
-    found = sorted((file.line(_place(file, problem)), _sentence(model, problem)) for problem in error.errors())
+def refused(file: YamlFile, model: type[BaseModel], error: ValidationError, short_form: Collection[str]) -> SourceError:
+    """All that pydantic found, one line each, in the order of the file; `short_form` are further words at its top."""
+    problems = error.errors()
+    found = sorted((file.line(_place(file, p)), _sentence(model, p, short_form)) for p in problems)
     return SourceError("\n".join(f"{file.path}:{line}: {sentence}" for line, sentence in found))
 
 
@@ -61,13 +62,13 @@ def _location(problem: ErrorDetails) -> Place:
     return tuple(part for part in problem["loc"] if part != "[key]")
 
 
-def _sentence(model: type[BaseModel], problem: ErrorDetails) -> str:
+def _sentence(model: type[BaseModel], problem: ErrorDetails, short_form: Collection[str]) -> str:
     place = _location(problem)
     where, got, kind = ".".join(map(str, place)), problem["input"], problem["type"]
     context = problem.get("ctx", {})
     if kind == "extra_forbidden":
         words = _settings(model, place[:-1])
-        hint = nearest(str(place[-1]), words)
+        hint = nearest(str(place[-1]), [*words, *(short_form if len(place) == 1 else ())])
         return f"unknown setting `{where}`{hint or f'; expected one of {_listed(words)}'}"
     if kind == "value_error":
         message = problem["msg"].removeprefix("Value error, ")

@@ -15,7 +15,7 @@ from platform_assets.contracts.json_schema import read_json_schema
 from platform_assets.contracts.model import ContractError
 from platform_assets.settings import load_settings
 from platform_assets.sources.contracts import bronze_contract, quarantine_contract, silver_contract
-from platform_assets.sources.forms import filled, nested, tables_of, without_unknown_checks
+from platform_assets.sources.forms import SHORT_FORM, filled, nested, tables_of, without_unknown_checks
 from platform_assets.sources.model import Source, SourceFile
 from platform_assets.sources.problems import nearest, refused
 from platform_assets.sources.schema_file import find_schema, read_schema, schema_version
@@ -111,7 +111,7 @@ def load_folder(folder: Path) -> tuple[Source, ...]:
     try:
         file = SourceFile.model_validate(dict(yaml.data))
     except ValidationError as error:
-        raise refused(yaml, SourceFile, error) from None
+        raise refused(yaml, SourceFile, error, SHORT_FORM) from None
     if file.source_id != folder.name:
         raise yaml.error(
             ("source_id",), f"`source_id` is {file.source_id!r}, but the folder is called {folder.name!r}; rename one"

@@ -119,7 +119,7 @@ def try_source(settings: Settings, source: Source, samples: Sequence[Path]) -> T
         source=source.name,
         files=tuple(path.name for path in samples),
         records=ingested.rows,
-        dead_letters=Counter(letter.reason for letter in landing.letters),
+        dead_letters=dict(Counter(letter.reason for letter in landing.letters)),
         unexpected={f"{member.name} ({member.json_type})": member.records for member in unexpected},
         tables=tuple(tables),
         seconds=seconds,
@@ -159,8 +159,8 @@ def _try_table(scratch: Lakehouse, real: Lakehouse, source: Source, table: Silve
             rows_quarantined=found.rows_quarantined + counts.rows_quarantined,
             rows_duplicate=found.rows_duplicate + counts.rows_duplicate,
             partitions=found.partitions + 1,
-            quarantined=Counter(found.quarantined) + Counter(rebuilt.broken_rules),
-            warnings=Counter(found.warnings) + Counter(rebuilt.warnings),
+            quarantined=dict(Counter(found.quarantined) + Counter(rebuilt.broken_rules)),
+            warnings=dict(Counter(found.warnings) + Counter(rebuilt.warnings)),
         )
     return found
 
