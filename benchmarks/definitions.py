@@ -24,6 +24,7 @@ from benchmarks.generated_sources import write_sources
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 _SIZES = (1, 10, 100, 1_000)
+_SHORTEST = 0.1  # seconds
 
 # What `platform_assets.definitions` does when it is imported, step by step; first without any source.
 _LOAD = """
@@ -102,11 +103,12 @@ def main(
 
 
 def exponent(points: list[tuple[int, float]]) -> float | None:
-    """The power of the count by which the time grows: the slope through the logarithms, from 10 on.
+    """The power of the count by which the time grows: the slope through the logarithms.
 
-    Below that what is the same for any number outweighs the rest. None for fewer than two such points.
+    Times below a tenth of a second are left out, as noise and what is the same for any number outweigh the rest. None
+    for fewer than two points.
     """
-    logs = [(math.log(count), math.log(seconds)) for count, seconds in points if count >= 10 and seconds > 0]
+    logs = [(math.log(count), math.log(seconds)) for count, seconds in points if seconds >= _SHORTEST]
     if len(logs) < 2:
         return None
     middle = [sum(values) / len(logs) for values in zip(*logs, strict=True)]

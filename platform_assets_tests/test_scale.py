@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import cProfile
+import gc
 import json
 import pstats
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from platform_assets.automation import conditions
 from platform_assets.contracts.json_schema import SchemaColumns, read_json_schema
 from platform_assets.contracts.model import Classification
 from platform_assets.definitions import build_definitions
+from platform_assets.loading import kept_for_good
 from platform_assets.sources import contracts
 from platform_assets.sources.registry import load_sources, read_sources
 
@@ -126,9 +128,18 @@ def test_a_change_of_one_source_changes_nothing_of_the_others(
 
 
 def test_the_exponent_is_that_of_the_growth() -> None:
-    assert exponent([(1, 9.0), (10, 0.1), (100, 1.0), (1_000, 10.0)]) == pytest.approx(1)
+    assert exponent([(1, 0.09), (10, 0.1), (100, 1.0), (1_000, 10.0)]) == pytest.approx(1)
     assert exponent([(10, 0.1), (100, 10.0)]) == pytest.approx(2)
-    assert exponent([(1, 1.0), (10, 1.0)]) is None
+    assert exponent([(1, 0.01), (10, 1.0)]) is None
+
+
+def test_what_is_kept_for_good_is_not_collected_and_the_collector_goes_on() -> None:
+    frozen = gc.get_freeze_count()
+    with kept_for_good():
+        assert not gc.isenabled()
+        graph: list[list[int]] = [[] for _ in range(1_000)]
+    assert gc.isenabled()
+    assert gc.get_freeze_count() >= frozen + len(graph)
 
 
 def test_the_same_seed_makes_the_same_sources_however_many(tmp_path: Path) -> None:
