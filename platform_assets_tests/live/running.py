@@ -31,7 +31,7 @@ from platform_assets.ingestion.ledger import Ledger
 from platform_assets.lakehouse.catalog import Lakehouse
 from platform_assets.lakehouse.query import query
 from platform_assets.local.home import running_state
-from platform_assets.settings import load_settings
+from platform_assets.settings import CHECKOUT, load_settings
 from platform_assets.sources.registry import load_sources
 
 PROGRAM = Path(sys.executable).with_name("platform-assets")
@@ -286,8 +286,9 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 def _own_sources(home: Path) -> Path:
     """The project's sources, where a test may add some."""
     folder = home.parent / "sources"
-    for source in load_settings().sources.glob("*/source.yaml"):
-        shutil.copytree(source.parent, folder / source.parent.name, dirs_exist_ok=True)
+    if not folder.exists():
+        for source in (CHECKOUT / "platform_assets" / "sources").glob("*/source.yaml"):
+            shutil.copytree(source.parent, folder / source.parent.name)
     return folder
 
 

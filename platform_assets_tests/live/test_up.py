@@ -97,7 +97,9 @@ def test_query_answers_in_words_and_refuses_to_write(platform: Platform) -> None
 def test_doctor_finds_nothing_wrong(platform: Platform) -> None:
     findings = platform.run_json("doctor")
     assert [finding for finding in findings if finding["state"] != "ok"] == []
-    assert {"graph", "lakehouse", "subscription carts-events-sub", "FakeStore API"} <= {f["what"] for f in findings}
+    assert {"graph", "lakehouse", "subscription carts-events-sub", "API of fakestore_carts"} <= {
+        f["what"] for f in findings
+    }
 
 
 def test_a_second_up_on_the_same_home_is_refused(platform: Platform) -> None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from platform_assets.sources.contracts import EVENT_DATE
+from platform_assets.sources.model import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from platform_assets.ingestion.landing import LandingObject
@@ -16,6 +21,8 @@ if TYPE_CHECKING:
     from platform_assets.sources.model import Source
 
 _POLL_SECONDS = 0.5
+
+Found = TypeVar("Found")
 
 
 class LandError(RuntimeError):
@@ -45,7 +52,7 @@ def land_files(
 
 
 def taken(settings: Settings, source: Source, landed: LandingObject, seconds: float) -> Iterator[tuple[str, int]]:
-    """Each table of the source with its rows, as soon as it was published from bronze that holds the object.
+    """Each table of the source with its rows, as soon as all that the object brought has been published there.
 
     Raises:
         LandError: it took longer.
@@ -55,32 +62,54 @@ def taken(settings: Settings, source: Source, landed: LandingObject, seconds: fl
 
     lakehouse = Lakehouse(settings)
     deadline = time.monotonic() + seconds
-    since = 0
-    for name in (f"bronze.{source.name}", *(f"silver.{table.table}" for table in source.file.silver)):
-        while (published := _published(lakehouse, name, landed, since)) is None:
-            if time.monotonic() > deadline:
-                raise LandError(
-                    f"{landed.uri} is not in {name} after {seconds:.0f} s. Is the platform running, and the source "
-                    f"deployed? See `platform-assets doctor` and `platform-assets source deploy {source.name}`."
-                )
-            time.sleep(_POLL_SECONDS)
-        since = since or published
+    bronze = f"bronze.{source.name}"
+    arrived = _until(deadline, lambda: _arrived(lakehouse, bronze, landed), landed, bronze, source)
+    yield bronze, statistics(lakehouse.catalog.load_table(bronze), None).rows
+    for table in source.file.silver:
+        name, dated = f"silver.{table.table}", table.kind is Kind.EVENTS
+        _until(deadline, partial(_followed, lakehouse, name, arrived, dated=dated), landed, name, source)
         yield name, statistics(lakehouse.catalog.load_table(name), None).rows
 
 
-def _published(lakehouse: Lakehouse, name: str, landed: LandingObject, since: int) -> int | None:
-    """When (ms since 1970) the table was published: bronze with the object in it, silver after that."""
+def _until(
+    deadline: float, found: Callable[[], Found | None], landed: LandingObject, table: str, source: Source
+) -> Found:
+    while not (answer := found()):
+        if time.monotonic() > deadline:
+            raise LandError(
+                f"{landed.uri} is not in {table} yet. Is the platform running, and the source deployed? See "
+                f"`platform-assets doctor` and `platform-assets source deploy {source.name}`."
+            )
+        time.sleep(_POLL_SECONDS)
+    return answer
+
+
+@dataclass(frozen=True)
+class _Arrived:
+    """When (ms since 1970) bronze was published with the object, and the event dates that it brought."""
+
+    at: int
+    days: frozenset[str]
+
+
+def _arrived(lakehouse: Lakehouse, bronze: str, landed: LandingObject) -> _Arrived | None:
     from platform_assets.contracts.rules import literal
     from platform_assets.lakehouse.reader import table_relation
 
-    table = lakehouse.find(name)
+    table = lakehouse.find(bronze)
     snapshot = table.current_snapshot() if table else None
     if table is None or snapshot is None:
         return None
-    if since:
-        return snapshot.timestamp_ms if snapshot.timestamp_ms > since else None
     with lakehouse.connect() as connection:
         found = connection.execute(
-            f"SELECT 1 FROM {table_relation(table)} WHERE _landing_uri = {literal(landed.uri)} LIMIT 1"
-        ).fetchone()
-    return snapshot.timestamp_ms if found else None
+            f"SELECT DISTINCT {EVENT_DATE} FROM {table_relation(table)} WHERE _landing_uri = {literal(landed.uri)}"
+        ).fetchall()
+    return _Arrived(snapshot.timestamp_ms, frozenset(day.isoformat() for (day,) in found)) if found else None
+
+
+def _followed(lakehouse: Lakehouse, silver: str, arrived: _Arrived, *, dated: bool) -> bool:
+    """Whether the table, or each of the dates in it, was published after bronze."""
+    table = lakehouse.find(silver)
+    newer = [s for s in table.snapshots() if s.timestamp_ms > arrived.at and s.summary] if table else []
+    published = {s.summary.additional_properties.get("platform.partition", "") for s in newer if s.summary}
+    return arrived.days <= published if dated else bool(published)
