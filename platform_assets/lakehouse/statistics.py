@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,7 @@ class TableStatistics:
         newest_partition: the latest date that holds rows.
         last_published_at: when the newest snapshot was committed (UTC).
         watermark: the newest event time in the table (UTC), None where it is empty.
+        rows_by_partition: rows of every partition that holds any; empty for a table without partitions.
     """
 
     table: str
@@ -31,6 +34,7 @@ class TableStatistics:
     newest_partition: date | None
     last_published_at: datetime | None
     watermark: datetime | None
+    rows_by_partition: Mapping[date, int] = field(default_factory=dict)
 
 
 def statistics(table: Table, contract: Contract | None) -> TableStatistics:
@@ -41,7 +45,10 @@ def statistics(table: Table, contract: Contract | None) -> TableStatistics:
         return TableStatistics(name, 0, 0, 0, None, None, None)
     files = [task.file for task in table.scan().plan_files()]
     partitioned = bool(table.spec().fields)
-    days = {day for file in files if (day := _day(file)) is not None} if partitioned else set()
+    days: Counter[date] = Counter()
+    for file in files if partitioned else ():
+        if (day := _day(file)) is not None:
+            days[day] += file.record_count
     return TableStatistics(
         table=name,
         rows=sum(file.record_count for file in files),
@@ -50,6 +57,7 @@ def statistics(table: Table, contract: Contract | None) -> TableStatistics:
         newest_partition=max(days, default=None),
         last_published_at=datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC),
         watermark=_watermark(table, files, contract.event_time if contract else None),
+        rows_by_partition=days,
     )
 
 
@@ -62,6 +70,21 @@ def partition_rows(table: Table, day: date) -> int:
     column = table.schema().find_field(table.spec().fields[0].source_id).name
     tasks = table.scan(row_filter=EqualTo(column, day.isoformat())).plan_files()  # type: ignore[call-arg,misc]
     return sum(task.file.record_count for task in tasks)
+
+
+def rows_dated(table: Table, column: str, day: date) -> int | None:
+    """Rows of which a date column says `day`, from the bounds of its files; None where only a scan could tell."""
+    from pyiceberg.conversions import from_bytes
+    from pyiceberg.expressions import EqualTo
+    from pyiceberg.types import DateType
+
+    wanted, field_id, rows = (day - date(1970, 1, 1)).days, table.schema().find_field(column).field_id, 0
+    for task in table.scan(row_filter=EqualTo(column, day.isoformat())).plan_files():  # type: ignore[call-arg,misc]
+        bounds = [(limits or {}).get(field_id) for limits in (task.file.lower_bounds, task.file.upper_bounds)]
+        if any(bound is None or int(from_bytes(DateType(), bound)) != wanted for bound in bounds):
+            return None
+        rows += task.file.record_count
+    return rows
 
 
 def _day(file: DataFile) -> date | None:
