@@ -63,7 +63,7 @@ class TableFreshness:
         statistics: what the table holds; None if it was never published.
         lag: time since the newest event in the table; None where there is none.
         reason: the state in words.
-        expected_partition: the newest date that it should hold; None for a table without partitions.
+        expected_partition: the newest date that it should hold; None where no date is promised.
         completeness: of its expected partition (of a stream: its newest), where there is something to compare with.
         lateness: what made it late first, at itself or an ancestor, if it warns or fails.
         partitions: the last 30 dates up to its newest or expected one, oldest first.
@@ -124,7 +124,10 @@ def table_freshness(
         if found.current_snapshot() is not None
     }
     late = latenesses(tables, known, now)
-    return [_judge(table, known, late[name], opened, now) for name, table in tables.items()]
+    return [
+        _judge(table, known, late[name], _completeness(lakehouse, table, known, opened, now), now)
+        for name, table in tables.items()
+    ]
 
 
 def judge(table: DeclaredTable, late: Lateness | None, now: datetime) -> tuple[FreshnessState, str]:
@@ -145,7 +148,7 @@ def _judge(
     table: DeclaredTable,
     known: Mapping[str, Known],
     late: Lateness | None,
-    opened: Mapping[str, Table],
+    completeness: Completeness | None,
     now: datetime,
 ) -> TableFreshness:
     expected = expected_partition(table, now)
@@ -162,23 +165,30 @@ def _judge(
         None if watermark is None else now - watermark,
         reason,
         expected,
-        _completeness(table, here, opened, expected),
+        completeness,
         None if state is FreshnessState.PASS else late,
         _partitions(table, known, expected, now),
     )
 
 
 def _completeness(
-    table: DeclaredTable, here: Known, opened: Mapping[str, Table], expected: date | None
+    lakehouse: Lakehouse,
+    table: DeclaredTable,
+    known: Mapping[str, Known],
+    opened: Mapping[str, Table],
+    now: datetime,
 ) -> Completeness | None:
-    promised = table.cadence.daily or table.cadence.schedule is not None
-    day = expected if promised else here.statistics.newest_partition
-    if day is None or table.contract.layer == "quarantine":
+    """Of the expected partition, or where none is, of the newest."""
+    here = known.get(table.name)
+    if here is None or table.contract.layer == "quarantine":
+        return None
+    day = expected_partition(table, now) or here.statistics.newest_partition
+    if day is None:
         return None
     bronze = opened.get(table.counted_in) if table.counted_in else None
-    counted = None if bronze is None else rows_dated(bronze, EVENT_DATE, day)
-    against = against_source(day, here.progress.rows_in.get(day), counted)
-    return against or against_usual(day, here.statistics.rows_by_partition)
+    rows_in = here.progress.rows_in.get(day)
+    counted = None if bronze is None or rows_in is None else rows_dated(lakehouse, bronze, EVENT_DATE, day)
+    return against_source(day, rows_in, counted) or against_usual(day, here.statistics.rows_by_partition)
 
 
 def _partitions(
@@ -186,10 +196,10 @@ def _partitions(
 ) -> tuple[PartitionFreshness, ...]:
     here = known[table.name]
     newest = here.statistics.newest_partition
-    if expected is None or newest is None:
+    if newest is None:
         return ()
-    promised = table.cadence.daily and table.contract.layer != "quarantine"
-    last = max(newest, expected) if promised else newest
+    promised = expected if table.cadence.daily and table.contract.layer != "quarantine" else None
+    last = max(newest, promised) if promised else newest
     first = max(last - timedelta(days=_STRIP - 1), min(here.statistics.rows_by_partition))
     waiting = waiting_partitions(table, known)
     strip = []
@@ -199,10 +209,10 @@ def _partitions(
         made = here.progress.made_at(day)
         if since is not None:
             state, _ = judge(table, Lateness(table.name, since, ""), now)
-        elif rows or not promised:
+        elif rows or promised is None:
             state = FreshnessState.PASS
         else:
-            state = FreshnessState.FAIL if day <= expected else FreshnessState.UNKNOWN
+            state = FreshnessState.FAIL if day <= promised else FreshnessState.UNKNOWN
         strip.append(PartitionFreshness(day, rows, state, made, since))
     return tuple(strip)
 

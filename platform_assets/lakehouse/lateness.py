@@ -98,16 +98,16 @@ def latenesses(
 
 
 def expected_partition(table: DeclaredTable, now: datetime) -> date | None:
-    """The newest date that a table should hold at this moment; None for one without partitions.
+    """The newest date that a table should hold at this moment; None without partitions, and for a stream.
 
     With a schedule: that of the last delivery whose time to fail is over; in silver and below the date of the delivery
     before it, because what is delivered happened before. Otherwise the date of now minus the time to fail.
     """
+    deadline = now - table.fail_window
     if table.contract.partition_column is None:
         return None
-    deadline = now - table.fail_window
     if table.cadence.schedule is None:
-        return deadline.date()
+        return deadline.date() if table.cadence.daily else None
     due = _tick(table.cadence.schedule, deadline, back=True)
     return (due if table.contract.layer == "bronze" else _tick(table.cadence.schedule, due, back=True)).date()
 

@@ -1,4 +1,7 @@
-"""What a table's own Iceberg metadata tells of it: rows, partitions, last publish, watermark. No row is read."""
+"""What a table's own Iceberg metadata tells of it: rows, partitions, last publish, watermark.
+
+No row is read, but where a count by another date than the partition's cannot be had without (`rows_dated`).
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from platform_assets.contracts.rules import literal, quote
+from platform_assets.lakehouse.catalog import local_path
+
 if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile
     from pyiceberg.table import Table
 
     from platform_assets.contracts.model import Contract
+    from platform_assets.lakehouse.catalog import Lakehouse
 
 
 @dataclass(frozen=True)
@@ -72,19 +79,31 @@ def partition_rows(table: Table, day: date) -> int:
     return sum(task.file.record_count for task in tasks)
 
 
-def rows_dated(table: Table, column: str, day: date) -> int | None:
-    """Rows of which a date column says `day`, from the bounds of its files; None where only a scan could tell."""
+def rows_dated(lakehouse: Lakehouse, table: Table, column: str, day: date) -> int:
+    """Rows of which a date column says `day`: from the bounds of the files, and from rows only where those differ."""
     from pyiceberg.conversions import from_bytes
     from pyiceberg.expressions import EqualTo
     from pyiceberg.types import DateType
 
-    wanted, field_id, rows = (day - date(1970, 1, 1)).days, table.schema().find_field(column).field_id, 0
+    wanted, field_id, rows, mixed = (day - date(1970, 1, 1)).days, table.schema().find_field(column).field_id, 0, []
     for task in table.scan(row_filter=EqualTo(column, day.isoformat())).plan_files():  # type: ignore[call-arg,misc]
         bounds = [(limits or {}).get(field_id) for limits in (task.file.lower_bounds, task.file.upper_bounds)]
-        if any(bound is None or int(from_bytes(DateType(), bound)) != wanted for bound in bounds):
-            return None
-        rows += task.file.record_count
-    return rows
+        if all(bound is not None and int(from_bytes(DateType(), bound)) == wanted for bound in bounds):
+            rows += task.file.record_count
+        else:
+            mixed.append(local_path(task.file.file_path))
+    return rows + _count(lakehouse, mixed, column, day)
+
+
+def _count(lakehouse: Lakehouse, paths: list[str], column: str, day: date) -> int:
+    if not paths:
+        return 0
+    files = ", ".join(map(literal, paths))
+    with lakehouse.connect() as connection:
+        counted = connection.execute(
+            f"SELECT count(*) FROM read_parquet([{files}]) WHERE {quote(column)} = DATE '{day.isoformat()}'"
+        ).fetchone()
+    return int(counted[0]) if counted else 0
 
 
 def _day(file: DataFile) -> date | None:
