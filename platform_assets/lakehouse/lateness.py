@@ -120,7 +120,7 @@ def waiting_partitions(table: DeclaredTable, known: Mapping[str, Known]) -> dict
         if here is None or (there := known.get(name)) is None:
             continue
         for day, changed in _changes(table, there.progress, here.progress):
-            made = here.progress.made_at(day)
+            made = here.progress.made_at(day) or here.progress.remembered_since
             if (made is None or made < changed) and (day not in waiting or changed < waiting[day][0]):
                 waiting[day] = (changed, name)
     return waiting

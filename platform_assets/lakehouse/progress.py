@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -44,12 +44,14 @@ class Progress:
         made: when the partition was last made, changed or not.
         rows_in: rows that the newest making accounts for, where they are counted.
         arrivals: when new rows came, oldest first; a rebuild of an old partition brings none.
+        remembered_since: the oldest snapshot that is left, if older ones have expired: what was made before is unknown.
     """
 
     changed: Mapping[date | None, datetime] = field(default_factory=dict)
     made: Mapping[date | None, datetime] = field(default_factory=dict)
     rows_in: Mapping[date | None, int] = field(default_factory=dict)
     arrivals: tuple[datetime, ...] = ()
+    remembered_since: datetime | None = None
 
     def made_at(self, partition: date | None) -> datetime | None:
         """When the partition was last made, alone or with all others."""
@@ -66,7 +68,9 @@ class Progress:
 
 def progress(table: Table) -> Progress:
     """The progress of a table, as far back as its snapshots are kept."""
-    return progress_of(_commits(table))
+    commits = _commits(table)
+    expired = min((snapshot.sequence_number or 1 for snapshot in table.snapshots()), default=1) > 1
+    return replace(progress_of(commits), remembered_since=commits[0].at if expired else None)
 
 
 def progress_of(commits: Iterable[Commit]) -> Progress:

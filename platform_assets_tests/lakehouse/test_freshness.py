@@ -17,6 +17,7 @@ from platform_assets.lakehouse.catalog import Lakehouse
 from platform_assets.lakehouse.declared import Cadence, DeclaredTable, declared_tables
 from platform_assets.lakehouse.durations import in_words
 from platform_assets.lakehouse.freshness import FreshnessState, TableFreshness, table_freshness
+from platform_assets.lakehouse.progress import progress
 from platform_assets.lakehouse.reader import relation
 from platform_assets.lakehouse.statistics import TableStatistics, partition_rows, rows_dated, statistics
 from platform_assets.settings import CHECKOUT
@@ -167,6 +168,18 @@ def test_what_landed_and_is_not_ingested_makes_every_table_of_the_source_late(
         "since": arrived.isoformat(),
         "reason": "what landed is not ingested",
     }
+
+
+def test_progress_remembers_as_far_back_as_snapshots_are_kept(lakehouse: Lakehouse) -> None:
+    publish(lakehouse, [DAY - timedelta(days=1), DAY])
+    table = lakehouse.catalog.load_table(ORDERS.table)
+    before, last = table.snapshots()
+    assert progress(table).remembered_since is None
+    assert progress(table).made.keys() == {DAY - timedelta(days=1), DAY}
+    table.maintenance.expire_snapshots().by_id(before.snapshot_id).commit()
+    found = progress(lakehouse.catalog.load_table(ORDERS.table))
+    assert found.remembered_since == datetime.fromtimestamp(last.timestamp_ms / 1000, UTC)
+    assert found.made.keys() == {DAY}
 
 
 def test_completeness_is_what_silver_accounts_for_of_what_bronze_holds(

@@ -88,6 +88,13 @@ def test_to_make_the_same_rows_again_makes_nothing_below_late() -> None:
     assert late(declare(), known).keys() == {"gold.orders", "mart.revenue"}
 
 
+def test_what_was_made_by_a_snapshot_that_has_expired_does_not_wait() -> None:
+    known = {name: stands(TODAY, progress=changed_and_made({TODAY: NOON - HOUR})) for name in CHAIN}
+    for remembered, waits in ((None, True), (NOON - HOUR / 2, False), (NOON - 2 * HOUR, True)):
+        known["gold.orders"] = stands(TODAY, progress=Progress(remembered_since=remembered))
+        assert ("gold.orders" in late(declare(), known)) is waits
+
+
 def test_a_late_event_makes_its_own_date_wait() -> None:
     old = TODAY - 3 * DAY
     bronze = progress_of(
