@@ -5,19 +5,15 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from platform_assets.cli.contract import contract_app
+from platform_assets.cli.freshness import freshness, freshness_table
 from platform_assets.cli.output import AsJson, failure, rich_table, settings_here, show
 from platform_assets.cli.quarantine import quarantine_app
 from platform_assets.cli.source import source_app
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from platform_assets.lakehouse.freshness import TableFreshness
 
 app = typer.Typer(
     help="A data platform as one asset graph: what arrives becomes bronze, silver, gold and marts by itself.\n\n"
@@ -31,8 +27,6 @@ app.add_typer(source_app, name="source")
 app.add_typer(contract_app, name="contract")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(generate_app, name="generate")
-
-_STATE_STYLES = {"PASS": "green", "WARN": "yellow", "FAIL": "red", "UNKNOWN": "dim"}
 
 
 @app.command()
@@ -54,17 +48,7 @@ def up(
     raise typer.Exit(run(settings_here(), until_fresh=until_fresh, sample_events=sample_events, show=freshness_table))
 
 
-@app.command()
-def freshness(*, as_json: AsJson = False) -> None:
-    """How fresh every table is: state, newest partition, last materialisation, lag behind the newest event."""
-    from platform_assets.lakehouse.catalog import Lakehouse
-    from platform_assets.lakehouse.freshness import table_freshness
-
-    rows = table_freshness(Lakehouse(settings_here()), datetime.now(UTC))
-    if as_json:
-        typer.echo(json.dumps([row.as_json() for row in rows], indent=2))
-    else:
-        show(freshness_table(rows))
+app.command()(freshness)
 
 
 @app.command()
@@ -181,26 +165,3 @@ def generate_web_events(
         bad_share=bad,
     )
     typer.echo(batch.as_json())
-
-
-def freshness_table(rows: list[TableFreshness]) -> Table:
-    """The freshness of all tables as people read it."""
-    from rich.box import SIMPLE
-    from rich.table import Table
-
-    from platform_assets.lakehouse.freshness import in_words
-
-    table = Table(title="Freshness", box=SIMPLE)
-    for heading in ("table", "state", "partition", "rows", "lag", "why"):
-        table.add_column(heading, justify="right" if heading == "rows" else "left", no_wrap=heading != "why")
-    for row in rows:
-        found = row.as_json()
-        table.add_row(
-            found["table"],
-            f"[{_STATE_STYLES[found['state']]}]{found['state']}",
-            found["partition"] or "",
-            f"{found['rows']:,}",
-            in_words(row.lag) if row.lag is not None else "",
-            row.reason,
-        )
-    return table

@@ -1,8 +1,11 @@
-"""Every table that the platform declares, published or not: contract, owner, promise. Needs no engine, no Dagster."""
+"""Every table that the platform declares, published or not: contract, owner, promise, what it is made of, and when.
+
+Needs no engine, no Dagster.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -11,10 +14,26 @@ from platform_assets.sources.contracts import contracts_of
 from platform_assets.sources.registry import load_sources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from platform_assets.contracts.model import Contract
+
+ONE_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Cadence:
+    """When data is promised to come.
+
+    Attributes:
+        schedule: cron expression (UTC) of the deliveries, if the source declares one.
+        daily: whether every day has data: the source promises no less than that. A stream promises no moment at which
+            something comes, only that what came is in time.
+    """
+
+    schedule: str | None = None
+    daily: bool = False
 
 
 @dataclass(frozen=True)
@@ -24,6 +43,10 @@ class DeclaredTable:
     Attributes:
         warn_window: age of the last materialisation above which the table warns, if it does.
         fail_window: age above which it fails.
+        inputs: tables that it is made of. Tables that a foreign key of silver refers to are not among them: they give
+            it no rows.
+        cadence: that of the sources that it comes from.
+        counted_in: the bronze table of which silver accounts for every row, one by one (I2), if any.
     """
 
     contract: Contract
@@ -31,6 +54,9 @@ class DeclaredTable:
     owner: str
     warn_window: timedelta | None
     fail_window: timedelta
+    inputs: tuple[str, ...] = ()
+    cadence: Cadence = Cadence()
+    counted_in: str | None = None
 
     @property
     def name(self) -> str:
@@ -41,16 +67,30 @@ class DeclaredTable:
 def declared_tables(dbt_project: Path) -> list[DeclaredTable]:
     """All tables, layer by layer in the way of a row, then by name."""
     order = ("bronze", "silver", "quarantine", "gold", "mart")
-    tables = [*_source_tables(), *_model_tables(dbt_project)]
+    of_sources = list(_source_tables())
+    cadences = {table.name: table.cadence for table in of_sources}
+    tables = [*of_sources, *_with_cadence(list(_model_tables(dbt_project)), cadences)]
     return sorted(tables, key=lambda table: (order.index(table.contract.layer), table.name))
 
 
 def _source_tables() -> Iterator[DeclaredTable]:
     for source in load_sources():
         promise = source.file.freshness
+        bronze = f"bronze.{source.name}"
+        schedule = source.file.ingestion.schedule
+        cadence = Cadence(schedule, daily=schedule is None and promise.fail_window >= ONE_DAY)
+        exploded = {f"silver.{table.table}" for table in source.file.silver if table.explode}
         for contract in contracts_of(source):
+            counted = contract.layer == "silver" and contract.table not in exploded
             yield DeclaredTable(
-                contract, source.file.domain, source.file.owner, promise.warn_window, promise.fail_window
+                contract,
+                source.file.domain,
+                source.file.owner,
+                promise.warn_window,
+                promise.fail_window,
+                inputs=() if contract.layer == "bronze" else (bronze,),
+                cadence=cadence,
+                counted_in=bronze if counted else None,
             )
 
 
@@ -63,4 +103,20 @@ def _model_tables(dbt_project: Path) -> Iterator[DeclaredTable]:
             model.owner,
             None if warn is None else timedelta(minutes=warn),
             timedelta(minutes=model.freshness_fail_minutes),
+            inputs=model.depends_on,
         )
+
+
+def _with_cadence(models: Sequence[DeclaredTable], known: Mapping[str, Cadence]) -> Iterator[DeclaredTable]:
+    """A model has the cadence that all its sources share; if they differ, every day has data only if in each it has."""
+    by_name = {model.name: model for model in models}
+
+    def cadences(name: str) -> set[Cadence]:
+        if name in known:
+            return {known[name]}
+        return set().union(*map(cadences, by_name[name].inputs)) if name in by_name else set()
+
+    for model in models:
+        found = cadences(model.name)
+        same = next(iter(found)) if len(found) == 1 else Cadence(daily=all(c.daily for c in found) and bool(found))
+        yield replace(model, cadence=same)

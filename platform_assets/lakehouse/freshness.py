@@ -1,17 +1,32 @@
-"""How fresh every table is, from the tables' own metadata: the one answer that the CLI and every page show."""
+"""How fresh every table is, from the tables' own metadata: the one answer that the CLI and every page show.
+
+What it means to be late is in `lakehouse.lateness`. A table passes as long as nothing that it should have is overdue by
+more than its promise, whenever it was last materialised: making an old partition again turns no table green, and a
+table whose source is quiet as usual does not turn red.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from platform_assets.lakehouse.completeness import Completeness, against_source, against_usual
 from platform_assets.lakehouse.declared import DeclaredTable, declared_tables
-from platform_assets.lakehouse.statistics import TableStatistics, statistics
+from platform_assets.lakehouse.durations import in_words
+from platform_assets.lakehouse.lateness import Known, Lateness, expected_partition, latenesses, waiting_partitions
+from platform_assets.lakehouse.progress import progress
+from platform_assets.lakehouse.statistics import TableStatistics, rows_dated, statistics
+from platform_assets.sources.contracts import EVENT_DATE
 
 if TYPE_CHECKING:
+    from pyiceberg.table import Table
+
     from platform_assets.lakehouse.catalog import Lakehouse
+
+_STRIP = 30
 
 
 class FreshnessState(StrEnum):
@@ -24,6 +39,23 @@ class FreshnessState(StrEnum):
 
 
 @dataclass(frozen=True)
+class PartitionFreshness:
+    """How fresh one partition is.
+
+    Attributes:
+        rows: rows that it holds.
+        made_at: when it was last made; None if never.
+        waiting_since: when an input changed that it does not know of yet.
+    """
+
+    partition: date
+    rows: int
+    state: FreshnessState
+    made_at: datetime | None
+    waiting_since: datetime | None
+
+
+@dataclass(frozen=True)
 class TableFreshness:
     """How fresh one table is.
 
@@ -31,6 +63,10 @@ class TableFreshness:
         statistics: what the table holds; None if it was never published.
         lag: time since the newest event in the table; None where there is none.
         reason: the state in words.
+        expected_partition: the newest date that it should hold; None where no date is promised.
+        completeness: of its expected partition (of a stream: its newest), where there is something to compare with.
+        lateness: what made it late first, at itself or an ancestor, if it warns or fails.
+        partitions: the last 30 dates up to its newest or expected one, oldest first.
     """
 
     table: DeclaredTable
@@ -38,23 +74,30 @@ class TableFreshness:
     state: FreshnessState
     lag: timedelta | None
     reason: str
+    expected_partition: date | None = None
+    completeness: Completeness | None = None
+    lateness: Lateness | None = None
+    partitions: tuple[PartitionFreshness, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """One flat object; times in ISO 8601 (UTC), durations in seconds."""
-        found = self.statistics
-        newest = found.newest_partition if found else None
+        """One object; times in ISO 8601 (UTC), durations in seconds."""
+        found, late = self.statistics, self.lateness
+        blame = late and {"table": late.table, "since": late.since.isoformat(), "reason": late.reason}
         return {
             "table": self.table.name,
             "layer": self.table.contract.layer,
             "domain": self.table.domain,
             "owner": self.table.owner,
-            "partition": newest.isoformat() if newest else None,
+            "partition": _iso(found.newest_partition if found else None),
+            "expected_partition": _iso(self.expected_partition),
             "rows": found.rows if found else 0,
             "last_materialized_at": _iso(found.last_published_at if found else None),
             "watermark": _iso(found.watermark if found else None),
             "lag_seconds": None if self.lag is None else round(self.lag.total_seconds(), 3),
             "state": self.state.value,
             "reason": self.reason,
+            "completeness": self.completeness.as_json() if self.completeness else None,
+            "blame": blame,
             "policy": {
                 "warn_seconds": self.table.warn_window.total_seconds() if self.table.warn_window else None,
                 "fail_seconds": self.table.fail_window.total_seconds(),
@@ -62,39 +105,117 @@ class TableFreshness:
         }
 
 
-def table_freshness(lakehouse: Lakehouse, now: datetime) -> list[TableFreshness]:
-    """The freshness of every declared table at `now` (UTC)."""
-    return [_judge(lakehouse, table, now) for table in declared_tables(lakehouse.settings.dbt_project)]
+def table_freshness(
+    lakehouse: Lakehouse, now: datetime, landed_since: Mapping[str, datetime] | None = None
+) -> list[TableFreshness]:
+    """The freshness of every declared table.
+
+    Args:
+        lakehouse: where the tables are.
+        now: the moment that is asked about (UTC).
+        landed_since: for bronze tables that do not hold all that landed, when the oldest such object did
+            (`ingestion.waiting`); without it, what landed and was not ingested is not seen.
+    """
+    tables = {table.name: table for table in declared_tables(lakehouse.settings.dbt_project)}
+    opened = {name: found for name in tables if (found := lakehouse.find(name)) is not None}
+    known = {
+        name: Known(statistics(found, tables[name].contract), progress(found), (landed_since or {}).get(name))
+        for name, found in opened.items()
+        if found.current_snapshot() is not None
+    }
+    late = latenesses(tables, known, now)
+    return [
+        _judge(table, known, late[name], _completeness(lakehouse, table, known, opened, now), now)
+        for name, table in tables.items()
+    ]
 
 
-def _judge(lakehouse: Lakehouse, table: DeclaredTable, now: datetime) -> TableFreshness:
-    found = lakehouse.find(table.name)
-    known = None if found is None else statistics(found, table.contract)
-    if known is None or known.last_published_at is None:
-        return TableFreshness(table, known, FreshnessState.UNKNOWN, None, "never materialised")
-    lag = None if known.watermark is None else now - known.watermark
-    age = now - known.last_published_at
+def judge(table: DeclaredTable, late: Lateness | None, now: datetime) -> tuple[FreshnessState, str]:
+    """The state of a published table and the reason in words, by what it lacks."""
+    if late is None:
+        return FreshnessState.PASS, "all that arrived is processed"
+    age = now - late.since
+    whose = "" if late.table == table.name else f"{late.table}: "
+    told = f"{whose}{late.reason}, since {in_words(age)}"
     if age > table.fail_window:
-        state, limit = FreshnessState.FAIL, table.fail_window
-    elif table.warn_window is not None and age > table.warn_window:
-        state, limit = FreshnessState.WARN, table.warn_window
-    else:
-        return TableFreshness(table, known, FreshnessState.PASS, lag, f"materialised {in_words(age)} ago")
-    reason = f"materialised {in_words(age)} ago, more than {in_words(limit)}"
-    return TableFreshness(table, known, state, lag, reason)
+        return FreshnessState.FAIL, f"{told}, more than {in_words(table.fail_window)}"
+    if table.warn_window is not None and age > table.warn_window:
+        return FreshnessState.WARN, f"{told}, more than {in_words(table.warn_window)}"
+    return FreshnessState.PASS, told
 
 
-def in_words(duration: timedelta) -> str:
-    """A duration to two units: `3 d 4 h`, `5 min 2 s`, `12 s`."""
-    seconds = max(0, int(duration.total_seconds()))
-    units = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
-    parts = []
-    for name, size in units:
-        count, seconds = divmod(seconds, size)
-        if count:
-            parts.append(f"{count} {name}")
-    return " ".join(parts[:2]) or "0 s"
+def _judge(
+    table: DeclaredTable,
+    known: Mapping[str, Known],
+    late: Lateness | None,
+    completeness: Completeness | None,
+    now: datetime,
+) -> TableFreshness:
+    expected = expected_partition(table, now)
+    here = known.get(table.name)
+    if here is None or here.statistics.last_published_at is None:
+        nothing = here.statistics if here else None
+        return TableFreshness(table, nothing, FreshnessState.UNKNOWN, None, "never materialised", expected)
+    state, reason = judge(table, late, now)
+    watermark = here.statistics.watermark
+    return TableFreshness(
+        table,
+        here.statistics,
+        state,
+        None if watermark is None else now - watermark,
+        reason,
+        expected,
+        completeness,
+        None if state is FreshnessState.PASS else late,
+        _partitions(table, known, expected, now),
+    )
 
 
-def _iso(moment: datetime | None) -> str | None:
+def _completeness(
+    lakehouse: Lakehouse,
+    table: DeclaredTable,
+    known: Mapping[str, Known],
+    opened: Mapping[str, Table],
+    now: datetime,
+) -> Completeness | None:
+    """Of the expected partition, or where none is, of the newest."""
+    here = known.get(table.name)
+    if here is None or table.contract.layer == "quarantine":
+        return None
+    day = expected_partition(table, now) or here.statistics.newest_partition
+    if day is None:
+        return None
+    bronze = opened.get(table.counted_in) if table.counted_in else None
+    rows_in = here.progress.rows_in.get(day)
+    counted = None if bronze is None or rows_in is None else rows_dated(lakehouse, bronze, EVENT_DATE, day)
+    return against_source(day, rows_in, counted) or against_usual(day, here.statistics.rows_by_partition)
+
+
+def _partitions(
+    table: DeclaredTable, known: Mapping[str, Known], expected: date | None, now: datetime
+) -> tuple[PartitionFreshness, ...]:
+    here = known[table.name]
+    newest = here.statistics.newest_partition
+    if newest is None:
+        return ()
+    promised = expected if table.cadence.daily and table.contract.layer != "quarantine" else None
+    last = max(newest, promised) if promised else newest
+    first = max(last - timedelta(days=_STRIP - 1), min(here.statistics.rows_by_partition))
+    waiting = waiting_partitions(table, known)
+    strip = []
+    for number in range((last - first).days + 1):
+        day = first + timedelta(days=number)
+        since, rows = waiting.get(day, (None, ""))[0], here.statistics.rows_by_partition.get(day, 0)
+        made = here.progress.made_at(day)
+        if since is not None:
+            state, _ = judge(table, Lateness(table.name, since, ""), now)
+        elif rows or promised is None:
+            state = FreshnessState.PASS
+        else:
+            state = FreshnessState.FAIL if day <= promised else FreshnessState.UNKNOWN
+        strip.append(PartitionFreshness(day, rows, state, made, since))
+    return tuple(strip)
+
+
+def _iso(moment: date | None) -> str | None:
     return None if moment is None else moment.isoformat()

@@ -1,16 +1,25 @@
-"""What a table's own Iceberg metadata tells of it: rows, partitions, last publish, watermark. No row is read."""
+"""What a table's own Iceberg metadata tells of it: rows, partitions, last publish, watermark.
+
+No row is read, but where a count by another date than the partition's cannot be had without (`rows_dated`).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
+
+from platform_assets.contracts.rules import literal, quote
+from platform_assets.lakehouse.catalog import local_path
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile
     from pyiceberg.table import Table
 
     from platform_assets.contracts.model import Contract
+    from platform_assets.lakehouse.catalog import Lakehouse
 
 
 @dataclass(frozen=True)
@@ -22,6 +31,7 @@ class TableStatistics:
         newest_partition: the latest date that holds rows.
         last_published_at: when the newest snapshot was committed (UTC).
         watermark: the newest event time in the table (UTC), None where it is empty.
+        rows_by_partition: rows of every partition that holds any; empty for a table without partitions.
     """
 
     table: str
@@ -31,6 +41,7 @@ class TableStatistics:
     newest_partition: date | None
     last_published_at: datetime | None
     watermark: datetime | None
+    rows_by_partition: Mapping[date, int] = field(default_factory=dict)
 
 
 def statistics(table: Table, contract: Contract | None) -> TableStatistics:
@@ -41,7 +52,10 @@ def statistics(table: Table, contract: Contract | None) -> TableStatistics:
         return TableStatistics(name, 0, 0, 0, None, None, None)
     files = [task.file for task in table.scan().plan_files()]
     partitioned = bool(table.spec().fields)
-    days = {day for file in files if (day := _day(file)) is not None} if partitioned else set()
+    days: Counter[date] = Counter()
+    for file in files if partitioned else ():
+        if (day := _day(file)) is not None:
+            days[day] += file.record_count
     return TableStatistics(
         table=name,
         rows=sum(file.record_count for file in files),
@@ -50,6 +64,7 @@ def statistics(table: Table, contract: Contract | None) -> TableStatistics:
         newest_partition=max(days, default=None),
         last_published_at=datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC),
         watermark=_watermark(table, files, contract.event_time if contract else None),
+        rows_by_partition=days,
     )
 
 
@@ -62,6 +77,33 @@ def partition_rows(table: Table, day: date) -> int:
     column = table.schema().find_field(table.spec().fields[0].source_id).name
     tasks = table.scan(row_filter=EqualTo(column, day.isoformat())).plan_files()  # type: ignore[call-arg,misc]
     return sum(task.file.record_count for task in tasks)
+
+
+def rows_dated(lakehouse: Lakehouse, table: Table, column: str, day: date) -> int:
+    """Rows of which a date column says `day`: from the bounds of the files, and from rows only where those differ."""
+    from pyiceberg.conversions import from_bytes
+    from pyiceberg.expressions import EqualTo
+    from pyiceberg.types import DateType
+
+    wanted, field_id, rows, mixed = (day - date(1970, 1, 1)).days, table.schema().find_field(column).field_id, 0, []
+    for task in table.scan(row_filter=EqualTo(column, day.isoformat())).plan_files():  # type: ignore[call-arg,misc]
+        bounds = [(limits or {}).get(field_id) for limits in (task.file.lower_bounds, task.file.upper_bounds)]
+        if all(bound is not None and int(from_bytes(DateType(), bound)) == wanted for bound in bounds):
+            rows += task.file.record_count
+        else:
+            mixed.append(local_path(task.file.file_path))
+    return rows + _count(lakehouse, mixed, column, day)
+
+
+def _count(lakehouse: Lakehouse, paths: list[str], column: str, day: date) -> int:
+    if not paths:
+        return 0
+    files = ", ".join(map(literal, paths))
+    with lakehouse.connect() as connection:
+        counted = connection.execute(
+            f"SELECT count(*) FROM read_parquet([{files}]) WHERE {quote(column)} = DATE '{day.isoformat()}'"
+        ).fetchone()
+    return int(counted[0]) if counted else 0
 
 
 def _day(file: DataFile) -> date | None:

@@ -92,16 +92,17 @@ def _bucket(settings: Settings) -> Bucket:
 
 def _watch(console: Console, settings: Settings, stack: LocalStack, show: Show, *, until_fresh: bool) -> None:
     """Shows freshness as it changes: a live table on a terminal, elsewhere a line for each table that changed."""
+    from platform_assets.ingestion.waiting import landed_since
     from platform_assets.lakehouse.catalog import Lakehouse
     from platform_assets.lakehouse.freshness import table_freshness
 
     lakehouse = Lakehouse(settings)
     announced, since = False, datetime.now(UTC).timestamp()
-    rows = table_freshness(lakehouse, datetime.now(UTC))
+    rows = table_freshness(lakehouse, datetime.now(UTC), landed_since(settings))
     with Live(show(rows), console=console, auto_refresh=False, transient=not console.is_terminal) as live:
         while not (announced and until_fresh):
             stack.wait(_REFRESH_SECONDS)
-            before, rows = rows, table_freshness(lakehouse, datetime.now(UTC))
+            before, rows = rows, table_freshness(lakehouse, datetime.now(UTC), landed_since(settings))
             if console.is_terminal:
                 live.update(show(rows), refresh=True)
             else:

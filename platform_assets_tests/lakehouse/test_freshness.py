@@ -11,12 +11,16 @@ from pathlib import Path
 import pytest
 
 from platform_assets.contracts.model import Column, Contract
+from platform_assets.ingestion.bronze import TOUCHED
 from platform_assets.lakehouse import freshness, publisher
 from platform_assets.lakehouse.catalog import Lakehouse
-from platform_assets.lakehouse.declared import DeclaredTable, declared_tables
-from platform_assets.lakehouse.freshness import FreshnessState, TableFreshness, in_words, table_freshness
+from platform_assets.lakehouse.declared import Cadence, DeclaredTable, declared_tables
+from platform_assets.lakehouse.durations import in_words
+from platform_assets.lakehouse.freshness import FreshnessState, TableFreshness, table_freshness
+from platform_assets.lakehouse.progress import progress
 from platform_assets.lakehouse.reader import relation
-from platform_assets.lakehouse.statistics import TableStatistics, partition_rows, statistics
+from platform_assets.lakehouse.statistics import TableStatistics, partition_rows, rows_dated, statistics
+from platform_assets.settings import CHECKOUT
 
 DAY = date(2026, 11, 21)
 MINUTE = timedelta(minutes=1)
@@ -32,14 +36,28 @@ KEYS = [
     "domain",
     "owner",
     "partition",
+    "expected_partition",
     "rows",
     "last_materialized_at",
     "watermark",
     "lag_seconds",
     "state",
     "reason",
+    "completeness",
+    "blame",
     "policy",
 ]
+ARRIVED = Contract(
+    "bronze.orders",
+    (
+        Column("id", "integer"),
+        Column("_landed_at", "timestamp"),
+        Column("_arrival_date", "date"),
+        Column("_event_date", "date"),
+    ),
+    event_time="_landed_at",
+    partition_column="_arrival_date",
+)
 
 
 def publish(lakehouse: Lakehouse, days: Sequence[date], contract: Contract = ORDERS, hour: int = 10) -> None:
@@ -51,20 +69,37 @@ def publish(lakehouse: Lakehouse, days: Sequence[date], contract: Contract = ORD
                 f"DATE '{day}' AS day FROM range(2) r(i))"
             )
             partition = day if contract.partition_column else None
-            publisher.replace(lakehouse, contract, connection, source, partition=partition, properties={})
+            properties = {"platform.partition": day.isoformat(), "platform.rows-in": "2"}
+            publisher.replace(lakehouse, contract, connection, source, partition=partition, properties=properties)
+
+
+def arrive(lakehouse: Lakehouse, day: date, events: date, rows: int = 2) -> datetime:
+    """Orders of one event date arrive in bronze; returns when they were there."""
+    with lakehouse.connect() as connection:
+        source = (
+            f"(SELECT i AS id, TIMESTAMPTZ '{day} 11:00:00+00' AS _landed_at, DATE '{day}' AS _arrival_date, "
+            f"DATE '{events}' AS _event_date FROM range({rows}) r(i))"
+        )
+        properties = {"platform.partition": day.isoformat(), TOUCHED: json.dumps([events.isoformat()])}
+        base = lakehouse.ensure(ARRIVED)
+        publisher.append(lakehouse, ARRIVED, connection, source, base=base, partition=day, properties=properties)
+    return published_at(lakehouse, ARRIVED)
 
 
 def declare(
     monkeypatch: pytest.MonkeyPatch, contract: Contract = ORDERS, warn: timedelta | None = 2 * MINUTE
 ) -> DeclaredTable:
-    """Makes the platform declare one table alone."""
-    table = DeclaredTable(contract, "commerce", "team:test", warn, 5 * MINUTE)
-    monkeypatch.setattr(freshness, "declared_tables", lambda _: [table])
+    """Makes the platform declare one table, and the bronze table that it is made of."""
+    table = DeclaredTable(
+        contract, "commerce", "team:test", warn, 5 * MINUTE, inputs=("bronze.orders",), counted_in="bronze.orders"
+    )
+    bronze = replace(table, contract=ARRIVED, inputs=(), counted_in=None)
+    monkeypatch.setattr(freshness, "declared_tables", lambda _: [bronze, table])
     return table
 
 
 def judged(lakehouse: Lakehouse, now: datetime) -> TableFreshness:
-    (found,) = table_freshness(lakehouse, now)
+    _, found = table_freshness(lakehouse, now)
     return found
 
 
@@ -76,25 +111,108 @@ def published_at(lakehouse: Lakehouse, contract: Contract = ORDERS) -> datetime:
     return moment
 
 
+WAITS = "bronze.orders 2026-11-21 changed and is not processed, since"
+
+
 @pytest.mark.parametrize(
     ("age", "state", "reason"),
     [
-        (timedelta(0), FreshnessState.PASS, "materialised 0 s ago"),
-        (2 * MINUTE, FreshnessState.PASS, "materialised 2 min ago"),
-        (2 * MINUTE + timedelta(seconds=1), FreshnessState.WARN, "materialised 2 min 1 s ago, more than 2 min"),
-        (5 * MINUTE, FreshnessState.WARN, "materialised 5 min ago, more than 2 min"),
-        (5 * MINUTE + timedelta(seconds=1), FreshnessState.FAIL, "materialised 5 min 1 s ago, more than 5 min"),
-        (timedelta(days=3, hours=4, minutes=5), FreshnessState.FAIL, "materialised 3 d 4 h ago, more than 5 min"),
-        (timedelta(seconds=-30), FreshnessState.PASS, "materialised 0 s ago"),
+        (timedelta(0), FreshnessState.PASS, f"{WAITS} 0 s"),
+        (2 * MINUTE, FreshnessState.PASS, f"{WAITS} 2 min"),
+        (2 * MINUTE + timedelta(seconds=1), FreshnessState.WARN, f"{WAITS} 2 min 1 s, more than 2 min"),
+        (5 * MINUTE, FreshnessState.WARN, f"{WAITS} 5 min, more than 2 min"),
+        (5 * MINUTE + timedelta(seconds=1), FreshnessState.FAIL, f"{WAITS} 5 min 1 s, more than 5 min"),
+        (timedelta(days=3, hours=4, minutes=5), FreshnessState.FAIL, f"{WAITS} 3 d 4 h, more than 5 min"),
+        (timedelta(seconds=-30), FreshnessState.PASS, f"{WAITS} 0 s"),
     ],
 )
-def test_a_table_passes_warns_or_fails_by_the_age_of_its_last_materialisation(
+def test_a_table_passes_warns_or_fails_by_how_long_what_arrived_is_not_processed(
     lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch, age: timedelta, state: FreshnessState, reason: str
 ) -> None:
     declare(monkeypatch)
     publish(lakehouse, [DAY])
-    found = judged(lakehouse, published_at(lakehouse) + age)
+    arrived = arrive(lakehouse, DAY, DAY)
+    publish(lakehouse, [DAY - timedelta(days=1)])  # to make an old partition again does not help
+    found = judged(lakehouse, arrived + age)
     assert (found.state, found.reason) == (state, reason)
+    blame = found.as_json()["blame"]
+    assert (blame and blame["since"]) == (None if state is FreshnessState.PASS else arrived.isoformat())
+    assert {day.partition: day.waiting_since for day in found.partitions} == {
+        DAY - timedelta(days=1): None,
+        DAY: arrived,
+    }
+
+
+def test_a_table_that_has_processed_all_that_arrived_passes_however_long_ago_that_was(
+    lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare(monkeypatch)
+    arrived = arrive(lakehouse, DAY, DAY)
+    publish(lakehouse, [DAY])
+    found = judged(lakehouse, arrived + timedelta(days=9))
+    assert (found.state, found.reason) == (FreshnessState.PASS, "all that arrived is processed")
+    assert [day.state for day in found.partitions] == [FreshnessState.PASS]
+
+
+def test_what_landed_and_is_not_ingested_makes_every_table_of_the_source_late(
+    lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare(monkeypatch)
+    arrived = arrive(lakehouse, DAY, DAY)
+    publish(lakehouse, [DAY])
+    bronze, silver = table_freshness(lakehouse, arrived + 6 * MINUTE, {"bronze.orders": arrived})
+    assert (bronze.state, silver.state) == (FreshnessState.FAIL, FreshnessState.FAIL)
+    assert silver.reason == "bronze.orders: what landed is not ingested, since 6 min, more than 5 min"
+    assert silver.as_json()["blame"] == {
+        "table": "bronze.orders",
+        "since": arrived.isoformat(),
+        "reason": "what landed is not ingested",
+    }
+
+
+def test_progress_remembers_as_far_back_as_snapshots_are_kept(lakehouse: Lakehouse) -> None:
+    publish(lakehouse, [DAY - timedelta(days=1), DAY])
+    table = lakehouse.catalog.load_table(ORDERS.table)
+    before, last = table.snapshots()
+    assert progress(table).remembered_since is None
+    assert progress(table).made.keys() == {DAY - timedelta(days=1), DAY}
+    table.maintenance.expire_snapshots().by_id(before.snapshot_id).commit()
+    found = progress(lakehouse.catalog.load_table(ORDERS.table))
+    assert found.remembered_since == datetime.fromtimestamp(last.timestamp_ms / 1000, UTC)
+    assert found.made.keys() == {DAY}
+
+
+def test_completeness_is_what_silver_accounts_for_of_what_bronze_holds(
+    lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare(monkeypatch)
+    arrived = arrive(lakehouse, DAY, DAY)
+    arrive(lakehouse, DAY, DAY - timedelta(days=1))
+    publish(lakehouse, [DAY])
+    assert judged(lakehouse, arrived).expected_partition is None  # a stream promises no date
+    assert judged(lakehouse, arrived).as_json()["completeness"] == {
+        "partition": "2026-11-21",
+        "rows": 2,
+        "expected_rows": 2,
+        "ratio": 1.0,
+        "basis": "source",
+    }
+    arrive(lakehouse, DAY + timedelta(days=1), DAY, rows=6)
+    late = judged(lakehouse, arrived).completeness
+    assert late is not None
+    assert (late.rows, late.expected, late.ratio) == (2, 8, 0.25)
+
+
+def test_rows_of_a_date_are_counted_in_files_of_several_dates_too(lakehouse: Lakehouse) -> None:
+    source = "(SELECT i AS id, now() AS _landed_at, DATE '{0}' AS _arrival_date, DATE '{0}' - i AS _event_date FROM r)"
+    with lakehouse.connect() as connection:
+        connection.execute("CREATE TABLE r AS SELECT unnest([0, 0, 1, 2]) AS i")
+        base = lakehouse.ensure(ARRIVED)
+        publisher.append(lakehouse, ARRIVED, connection, source.format(DAY), base=base, partition=DAY, properties={})
+    arrive(lakehouse, DAY, DAY, rows=5)
+    bronze = lakehouse.catalog.load_table(ARRIVED.table)
+    days = [DAY - timedelta(days=number) for number in range(4)]
+    assert [rows_dated(lakehouse, bronze, "_event_date", day) for day in days] == [7, 1, 1, 0]
 
 
 def test_without_a_warning_window_a_table_passes_until_it_fails(
@@ -102,7 +220,7 @@ def test_without_a_warning_window_a_table_passes_until_it_fails(
 ) -> None:
     declare(monkeypatch, warn=None)
     publish(lakehouse, [DAY])
-    at = published_at(lakehouse)
+    at = arrive(lakehouse, DAY, DAY)
     assert judged(lakehouse, at + 5 * MINUTE).state is FreshnessState.PASS
     assert judged(lakehouse, at + 6 * MINUTE).state is FreshnessState.FAIL
 
@@ -148,12 +266,15 @@ def test_the_answer_is_one_flat_object_of_plain_values(lakehouse: Lakehouse, mon
         "domain": "commerce",
         "owner": "team:test",
         "partition": "2026-11-21",
+        "expected_partition": None,
         "rows": 4,
         "last_materialized_at": now.isoformat(),
         "watermark": watermark.isoformat(),
         "lag_seconds": round((now - watermark).total_seconds(), 3),
         "state": "PASS",
         "reason": "",
+        "completeness": None,
+        "blame": None,
         "policy": {"warn_seconds": 120.0, "fail_seconds": 300.0},
     }
 
@@ -230,3 +351,14 @@ def test_declared_tables_carry_their_source_s_promise() -> None:
 )
 def test_a_duration_is_told_in_two_units(seconds: float, words: str) -> None:
     assert in_words(timedelta(seconds=seconds)) == words
+
+
+def test_declared_tables_say_what_they_are_made_of_and_when_that_comes() -> None:
+    tables = {table.name: table for table in declared_tables(CHECKOUT / "dbt_project")}
+    assert tables["bronze.web_events"].inputs == ()
+    assert tables["silver.fakestore_carts"].inputs == ("bronze.fakestore_carts",)  # the customers give it no rows
+    assert tables["silver.fakestore_carts"].counted_in == "bronze.fakestore_carts"
+    assert tables["silver.fakestore_cart_lines"].counted_in is None  # one row a line, not a cart
+    assert "gold.fact_orders" in tables["mart.revenue_by_day"].inputs
+    assert tables["mart.business_metrics"].cadence == Cadence(daily=True)
+    assert tables["mart.revenue_by_day"].cadence == Cadence()  # carts are a stream, whatever products are

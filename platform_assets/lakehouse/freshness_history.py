@@ -1,0 +1,178 @@
+"""`ops.freshness`: what freshness was, so that how well a promise is kept can be told over time (S1-52 to S1-54).
+
+Append-only, partitioned by day. An evaluation adds a row for a table whose state or partition has changed since its
+last row, and one an hour in any case, which tells that somebody looked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from platform_assets.contracts.model import Column, Contract, Rule
+from platform_assets.contracts.rules import literal
+from platform_assets.lakehouse import publisher
+from platform_assets.lakehouse.publisher import ConcurrentPublish
+from platform_assets.lakehouse.reader import relation, table_relation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pyiceberg.table import Table
+
+    from platform_assets.lakehouse.catalog import Lakehouse
+    from platform_assets.lakehouse.freshness import TableFreshness
+
+_AT_LEAST_EVERY = timedelta(hours=1)
+# Longer than that without a row, nobody looked: the state in between is not known.
+_KNOWN_FOR = 2 * _AT_LEAST_EVERY
+_ATTEMPTS = 5
+_STATES = ("PASS", "WARN", "FAIL", "UNKNOWN")
+
+FRESHNESS_HISTORY = Contract(
+    table="ops.freshness",
+    description="How fresh every table was: a row whenever its state or partition changed, and one an hour.",
+    columns=(
+        Column("evaluated_at", "timestamp", nullable=False, description="When freshness was looked at."),
+        Column("evaluated_on", "date", nullable=False, description="The date (UTC) of that."),
+        Column("table_name", "string", nullable=False, description="`layer.table`."),
+        Column("state", "string", nullable=False, description="PASS, WARN, FAIL or UNKNOWN."),
+        Column("newest_partition", "date", description="The newest date that held rows."),
+        Column("expected_partition", "date", description="The newest date that should have."),
+        Column("watermark", "timestamp", description="The newest event time in the table."),
+        Column("lag_seconds", "double", description="Time since that."),
+        Column("completeness", "double", description="Rows of the partition by those expected; 1 is all of them."),
+        Column("late_table", "string", description="The first late ancestor, or the table itself."),
+        Column("late_since", "timestamp", description="Since when that one is late."),
+        Column("reason", "string", description="The state in words."),
+    ),
+    key=("evaluated_at", "table_name"),
+    event_time="evaluated_at",
+    partition_column="evaluated_on",
+    rules=(Rule("one_of", "state", _STATES),),
+)
+
+
+@dataclass(frozen=True)
+class Attainment:
+    """How well a table kept its promise over a stretch of time.
+
+    Attributes:
+        share: of the time in which its state is known, that in which it did not fail; None if it never was.
+        passing: the same of the time in which it passed, which is less where it warned.
+        known: the time in which its state is known. Before the first evaluation, while nobody looked for two hours, and
+            as long as it was never materialised, it is not.
+    """
+
+    table: str
+    share: float | None
+    passing: float | None
+    known: timedelta
+
+
+def record(lakehouse: Lakehouse, rows: Sequence[TableFreshness], now: datetime) -> list[TableFreshness]:
+    """Appends what has changed since the last evaluation, in one commit; returns the rows that were told.
+
+    Raises:
+        ConcurrentPublish: others kept recording at the same time.
+    """
+    for attempt in range(_ATTEMPTS):
+        base = lakehouse.ensure(FRESHNESS_HISTORY)
+        told = _news(lakehouse, base, rows, now)
+        if not told:
+            return []
+        try:
+            with lakehouse.connect() as connection:
+                values = ", ".join(_values(row, now) for row in told)
+                columns = ", ".join(column.name for column in FRESHNESS_HISTORY.columns)
+                publisher.append(
+                    lakehouse,
+                    FRESHNESS_HISTORY,
+                    connection,
+                    f"(VALUES {values}) AS t({columns})",
+                    base=base,
+                    partition=now.date(),
+                    properties={},
+                )
+        except ConcurrentPublish:
+            if attempt == _ATTEMPTS - 1:
+                raise
+        else:
+            return told
+    raise AssertionError("unreachable")
+
+
+def attainment(lakehouse: Lakehouse, table: str, now: datetime, days: int = 30) -> Attainment:
+    """How well a table kept its promise over the last days; each row holds until the next."""
+    history = relation(lakehouse, FRESHNESS_HISTORY.table)
+    if history is None:
+        return Attainment(table, None, None, timedelta())
+    start = now - timedelta(days=days)
+    with lakehouse.connect() as connection:
+        found = connection.execute(
+            f"SELECT evaluated_at, state FROM {history} WHERE table_name = {literal(table)} "
+            f"AND evaluated_at BETWEEN {_moment(start - _KNOWN_FOR)} AND {_moment(now)} ORDER BY evaluated_at"
+        ).fetchall()
+    return _attained(table, [(at.astimezone(UTC), state) for at, state in found], start, now)
+
+
+def _attained(table: str, rows: Sequence[tuple[datetime, str]], start: datetime, now: datetime) -> Attainment:
+    spent = dict.fromkeys(_STATES, timedelta())
+    for (at, state), (end, _) in pairwise([*rows, (now, "")]):
+        spent[state] += max(min(end, at + _KNOWN_FOR) - max(at, start), timedelta())
+    known = spent["PASS"] + spent["WARN"] + spent["FAIL"]
+    if not known:
+        return Attainment(table, None, None, known)
+    return Attainment(table, 1 - spent["FAIL"] / known, spent["PASS"] / known, known)
+
+
+def _news(lakehouse: Lakehouse, base: Table, rows: Sequence[TableFreshness], now: datetime) -> list[TableFreshness]:
+    """The rows that differ from the last ones, or whose last is an hour old."""
+    with lakehouse.connect() as connection:
+        last = connection.execute(
+            "SELECT table_name, max(evaluated_at), arg_max(state, evaluated_at), "
+            f"arg_max_null(newest_partition, evaluated_at) FROM {_recent(base, now)} GROUP BY 1"
+        ).fetchall()
+    known = {name: (at.astimezone(UTC), state, partition) for name, at, state, partition in last}
+    return [row for row in rows if _is_news(row, known.get(row.table.name), now)]
+
+
+def _recent(base: Table, now: datetime) -> str:
+    days = [table_relation(base, where={"evaluated_on": now.date() - timedelta(days=back)}) for back in (1, 0)]
+    return f"({' UNION ALL BY NAME '.join(f'SELECT * FROM {day}' for day in days)})"
+
+
+def _is_news(row: TableFreshness, last: tuple[datetime, str, date | None] | None, now: datetime) -> bool:
+    partition = row.statistics.newest_partition if row.statistics else None
+    if last is None or now - last[0] >= _AT_LEAST_EVERY:
+        return True
+    return now > last[0] and last[1:] != (row.state.value, partition)
+
+
+def _values(row: TableFreshness, now: datetime) -> str:
+    found, late = row.statistics, row.lateness
+    values = (
+        _moment(now),
+        _date(now.date()),
+        literal(row.table.name),
+        literal(row.state.value),
+        _date(found.newest_partition if found else None),
+        _date(row.expected_partition),
+        _moment(found.watermark if found else None),
+        "NULL::DOUBLE" if row.lag is None else f"{row.lag.total_seconds()}::DOUBLE",
+        "NULL::DOUBLE" if row.completeness is None else f"{row.completeness.ratio}::DOUBLE",
+        literal(late.table) if late else "NULL::VARCHAR",
+        _moment(late.since if late else None),
+        literal(row.reason),
+    )
+    return f"({', '.join(values)})"
+
+
+def _moment(moment: datetime | None) -> str:
+    return "NULL::TIMESTAMPTZ" if moment is None else f"TIMESTAMPTZ '{moment.isoformat()}'"
+
+
+def _date(day: date | None) -> str:
+    return "NULL::DATE" if day is None else f"DATE '{day.isoformat()}'"

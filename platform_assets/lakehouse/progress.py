@@ -1,0 +1,116 @@
+"""When a table's partitions last changed and were last made, from the properties of its snapshots. No row is read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pyiceberg.table import Table
+
+_TOUCHED = "platform.touched-dates"  # stamped on bronze: event dates of the rows that came or went
+_LATE_ARRIVAL = timedelta(days=2)
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One snapshot as its properties describe it.
+
+    Attributes:
+        at: when it was committed (UTC).
+        partition: the partition that it replaced or appended to; None for all of them.
+        version: of the rows that it published; the same rows have the same.
+        touched: event dates that its rows belong to, where the table says so (bronze).
+        rows_in: rows of the partition that the table below held when this one was made of it; None if not counted.
+    """
+
+    at: datetime
+    partition: date | None
+    version: str
+    touched: tuple[date, ...] | None = None
+    rows_in: int | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What has become of a table, by partition; the key None stands for a table without, or for all of them.
+
+    Attributes:
+        changed: when the rows last changed, which making the same rows again does not do.
+        made: when the partition was last made, changed or not.
+        rows_in: rows that the newest making accounts for, where they are counted.
+        arrivals: when new rows came, oldest first; a rebuild of an old partition brings none.
+        remembered_since: the oldest snapshot that is left, if older ones have expired: what was made before is unknown.
+    """
+
+    changed: Mapping[date | None, datetime] = field(default_factory=dict)
+    made: Mapping[date | None, datetime] = field(default_factory=dict)
+    rows_in: Mapping[date | None, int] = field(default_factory=dict)
+    arrivals: tuple[datetime, ...] = ()
+    remembered_since: datetime | None = None
+
+    def made_at(self, partition: date | None) -> datetime | None:
+        """When the partition was last made, alone or with all others."""
+        found = [moment for key in {partition, None} if (moment := self.made.get(key)) is not None]
+        return max(found, default=None)
+
+    def changed_at(self, partition: date | None) -> datetime | None:
+        """When the partition last changed; with None, when anything in the table did."""
+        if partition is None:
+            return max(self.changed.values(), default=None)
+        found = [moment for key in (partition, None) if (moment := self.changed.get(key)) is not None]
+        return max(found, default=None)
+
+
+def progress(table: Table) -> Progress:
+    """The progress of a table, as far back as its snapshots are kept."""
+    commits = _commits(table)
+    expired = min((snapshot.sequence_number or 1 for snapshot in table.snapshots()), default=1) > 1
+    return replace(progress_of(commits), remembered_since=commits[0].at if expired else None)
+
+
+def progress_of(commits: Iterable[Commit]) -> Progress:
+    """The progress that commits, oldest first, amount to."""
+    changed: dict[date | None, datetime] = {}
+    made: dict[date | None, datetime] = {}
+    rows_in: dict[date | None, int] = {}
+    versions: dict[date | None, str] = {}
+    arrivals = []
+    for commit in commits:
+        made[commit.partition] = commit.at
+        if commit.touched is not None:
+            changed.update(dict.fromkeys(commit.touched, commit.at))
+            if commit.touched and commit.partition and commit.at.date() - commit.partition < _LATE_ARRIVAL:
+                arrivals.append(commit.at)
+        elif versions.get(commit.partition) != commit.version:
+            versions[commit.partition] = commit.version
+            changed[commit.partition] = commit.at
+        if commit.rows_in is not None:
+            rows_in[commit.partition] = commit.rows_in
+    return Progress(changed, made, rows_in, tuple(arrivals))
+
+
+def _commits(table: Table) -> list[Commit]:
+    found = []
+    for snapshot in sorted(table.snapshots(), key=lambda snapshot: snapshot.sequence_number or 0):
+        said = snapshot.summary.additional_properties if snapshot.summary else {}
+        touched, rows_in = said.get(_TOUCHED), said.get("platform.rows-in")
+        found.append(
+            Commit(
+                at=datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC),
+                partition=_date(said.get("platform.partition", "")),
+                version=said.get("platform.data-version", str(snapshot.snapshot_id)),
+                touched=None if touched is None else tuple(map(date.fromisoformat, json.loads(touched))),
+                rows_in=None if rows_in is None else int(rows_in),
+            )
+        )
+    return found
+
+
+def _date(text: str) -> date | None:
+    """The partition that a snapshot names, which is no date if it is all of them."""
+    return date.fromisoformat(text) if text[:1].isdigit() else None

@@ -1,0 +1,87 @@
+"""`ops.freshness`: what is kept of every evaluation, and how well a promise was kept over time."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from platform_assets.contracts.model import Column, Contract
+from platform_assets.lakehouse.catalog import Lakehouse
+from platform_assets.lakehouse.completeness import Completeness
+from platform_assets.lakehouse.declared import DeclaredTable
+from platform_assets.lakehouse.freshness import FreshnessState, TableFreshness
+from platform_assets.lakehouse.freshness_history import attainment, record
+from platform_assets.lakehouse.lateness import Lateness
+from platform_assets.lakehouse.query import query
+from platform_assets.lakehouse.statistics import TableStatistics
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+TODAY = NOON.date()
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+PASS, WARN, FAIL, UNKNOWN = FreshnessState
+
+
+def fresh(name: str, state: FreshnessState, newest: date | None = TODAY) -> TableFreshness:
+    table = DeclaredTable(Contract(name, (Column("day", "date"),)), "commerce", "team:test", None, HOUR)
+    late = Lateness("bronze.orders", NOON - HOUR, "it's late") if state in {WARN, FAIL} else None
+    statistics = TableStatistics(name, 1, 1, 1, newest, NOON, NOON - MINUTE)
+    complete = Completeness(NOON.date(), 1, 4, "usual")
+    return TableFreshness(table, statistics, state, MINUTE, "it's so", NOON.date(), complete, late)
+
+
+def told(lakehouse: Lakehouse, rows: list[TableFreshness], now: datetime) -> list[str]:
+    return [row.table.name for row in record(lakehouse, rows, now)]
+
+
+def test_a_row_is_added_when_a_state_or_partition_changes_and_every_hour(lakehouse: Lakehouse) -> None:
+    one, two = fresh("gold.one", PASS), fresh("gold.two", PASS)
+    assert told(lakehouse, [one, two], NOON) == ["gold.one", "gold.two"]
+    assert told(lakehouse, [one, two], NOON + MINUTE) == []
+    assert told(lakehouse, [one, fresh("gold.two", FAIL)], NOON + 2 * MINUTE) == ["gold.two"]
+    newer = fresh("gold.one", PASS, NOON.date() + DAY)
+    assert told(lakehouse, [newer, fresh("gold.two", FAIL)], NOON + 3 * MINUTE) == ["gold.one"]
+    assert told(lakehouse, [fresh("gold.one", PASS, None), two], NOON + 4 * MINUTE) == ["gold.one", "gold.two"]
+    assert told(lakehouse, [fresh("gold.one", PASS, None), two], NOON + 5 * MINUTE) == []
+    assert told(lakehouse, [fresh("gold.one", PASS, None), two], NOON + 4 * MINUTE + HOUR) == ["gold.one", "gold.two"]
+    _, rows = query(lakehouse, "SELECT count(*), count(DISTINCT evaluated_at) FROM ops.freshness")
+    assert rows == [(8, 5)]
+
+
+def test_the_hour_goes_on_over_midnight(lakehouse: Lakehouse) -> None:
+    late = datetime(2026, 11, 20, 23, 50, tzinfo=UTC)
+    assert told(lakehouse, [fresh("gold.one", PASS)], late) == ["gold.one"]
+    assert told(lakehouse, [fresh("gold.one", PASS)], late + 20 * MINUTE) == []
+    assert told(lakehouse, [fresh("gold.one", WARN)], late + 20 * MINUTE) == ["gold.one"]
+
+
+def test_the_history_tells_who_was_late_and_since_when(lakehouse: Lakehouse) -> None:
+    record(lakehouse, [fresh("gold.one", FAIL)], NOON)
+    _, rows = query(
+        lakehouse,
+        "SELECT table_name, state, newest_partition, expected_partition, watermark, lag_seconds, completeness, "
+        "late_table, late_since, reason FROM ops.freshness",
+    )
+    ((name, state, newest, expected, watermark, lag, complete, blamed, since, reason),) = rows
+    assert (name, state, newest, expected) == ("gold.one", "FAIL", NOON.date(), NOON.date())
+    assert (watermark, lag, complete) == (NOON - MINUTE, 60.0, 0.25)
+    assert (blamed, since, reason) == ("bronze.orders", NOON - HOUR, "it's so")
+
+
+def test_attainment_is_the_share_of_the_known_time(lakehouse: Lakehouse) -> None:
+    assert attainment(lakehouse, "gold.one", NOON).share is None
+    for hours, state in ((0, UNKNOWN), (1, PASS), (2, WARN), (3, FAIL), (4, PASS), (5, PASS), (6, PASS)):
+        record(lakehouse, [fresh("gold.one", state)], NOON + hours * HOUR)
+    found = attainment(lakehouse, "gold.one", NOON + 20 * HOUR)  # nobody has looked since 18:00: known until 20:00
+    assert found.known == 7 * HOUR
+    assert found.share == pytest.approx(6 / 7)
+    assert found.passing == pytest.approx(5 / 7)
+    assert attainment(lakehouse, "gold.two", NOON + 20 * HOUR).known == timedelta()
+
+
+def test_attainment_looks_no_further_back_than_it_was_asked(lakehouse: Lakehouse) -> None:
+    for minutes, state in ((0, FAIL), (60, FAIL), (90, PASS)):
+        record(lakehouse, [fresh("gold.one", state)], NOON + minutes * MINUTE)
+    found = attainment(lakehouse, "gold.one", NOON + HOUR + DAY, days=1)  # from 13:00 on
+    assert found.known == 2.5 * HOUR
+    assert found.share == pytest.approx(0.8)
