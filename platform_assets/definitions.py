@@ -11,6 +11,7 @@ from platform_assets.assets.warehouse import warehouse_assets
 from platform_assets.automation.arrival_sensors import arrival_sensors
 from platform_assets.automation.broken_sources import broken_sources_sensors
 from platform_assets.automation.conditions import automation_sensors, with_conditions
+from platform_assets.automation.failures import mend_failed_sensor
 from platform_assets.loading import kept_for_good
 from platform_assets.settings import load_settings
 from platform_assets.sources.registry import load_sources, read_sources
@@ -27,7 +28,12 @@ def build_definitions() -> dg.Definitions:
     ]
     return dg.Definitions(
         assets=[*(spec for source in sources for spec in landing_specs(source)), *with_conditions(tables)],
-        sensors=[*arrival_sensors(sources), *automation_sensors(), *broken_sources_sensors(broken.values())],
+        sensors=[
+            *arrival_sensors(sources),
+            *automation_sensors(),
+            mend_failed_sensor(),
+            *broken_sources_sensors(broken.values()),
+        ],
         executor=dg.in_process_executor,
     )
 
