@@ -89,14 +89,17 @@ def _passes(error: BaseException) -> bool:
     import requests
     from google.api_core.exceptions import Aborted, RetryError, ServerError, TooManyRequests
     from google.auth.exceptions import TransportError
-    from sqlalchemy.exc import OperationalError
+    from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException, ServiceUnavailableError
+    from sqlalchemy.exc import IntegrityError, OperationalError
     from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
     from platform_assets.ingestion.landing import ArrivalVanished
     from platform_assets.lakehouse.publisher import ConcurrentPublish
 
     always = (
-        *(ConcurrentPublish, ArrivalVanished, NoConnectionFree, TransportError, httpx.TransportError),
+        *(ConcurrentPublish, ArrivalVanished, TransportError, httpx.TransportError, MemoryError),
+        *(NoConnectionFree, IntegrityError),  # the latter: of the catalog, in which another run was quicker
+        *(CommitFailedException, CommitStateUnknownException, ServiceUnavailableError),
         *(Aborted, RetryError, ServerError, TooManyRequests),
         *(requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError),
     )

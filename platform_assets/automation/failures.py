@@ -39,6 +39,7 @@ MOST_ATTEMPTS = 6
 FIRST_DELAY, LONGEST_DELAY = timedelta(seconds=30), timedelta(minutes=15)
 _OWN_TAGS = (ARRIVAL_TAG, MENDS_TAG, "dagster/from_automation_condition")
 _PARTITION_TAG, _WILL_RETRY_TAG = "dagster/partition", "dagster/will_retry"
+_STOPPED = {dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED}
 _LOOK_BACK = timedelta(days=1)  # of the first tick
 _RUNS_PER_TICK = 200
 _LAYERS_OF_SQL = {"gold", "mart"}
@@ -97,8 +98,8 @@ class _Tick:
         all_settled = True
         for record in records:
             run = record.dagster_run
-            own = any(tag in run.tags for tag in _OWN_TAGS) and run.tags.get(_WILL_RETRY_TAG) != "true"
-            all_settled = (not own or self._settled(record)) and all_settled
+            looked_at = _own(run) and run.tags.get(_WILL_RETRY_TAG) != "true"
+            all_settled = (not looked_at or self._settled(record)) and all_settled
             if all_settled:
                 since = max(since, utc(record.update_timestamp))
         return since
@@ -118,8 +119,9 @@ class _Tick:
 
     def _settled(self, record: dg.RunRecord) -> bool:
         run = record.dagster_run
+        partition = run.tags.get(_PARTITION_TAG, "")
         found = _Failed.of(self.instance, run)
-        later = self._covered(record)
+        later, busy = self._later(utc(record.create_timestamp), partition, run.run_id)
         wanted = found.unmade - later
         attempt = int(run.tags.get(ATTEMPT_TAG, 1))
         too_often = attempt >= MOST_ATTEMPTS and ARRIVAL_TAG not in run.tags
@@ -135,9 +137,8 @@ class _Tick:
         if not wanted or too_often:
             return True
         ended = datetime.fromtimestamp(record.end_time, UTC) if record.end_time else utc(record.update_timestamp)
-        if self.now < ended + delay_after(attempt):
+        if self.now < ended + delay_after(attempt) or wanted & busy:
             return False
-        partition = run.tags.get(_PARTITION_TAG, "")
         self.requests.append(self._request(wanted, partition, run.run_id, attempt + 1, run_key=run.run_id))
         return True
 
@@ -164,25 +165,29 @@ class _Tick:
             tags={**LIVE_TAGS, MENDS_TAG: mends, ATTEMPT_TAG: str(attempt)},
         )
 
-    def _covered(self, record: dg.RunRecord) -> set[dg.AssetKey]:
-        """The tables that a run makes, or has made, of the same partition and that was asked for later."""
-        partition = record.dagster_run.tags.get(_PARTITION_TAG, "")
-        return self._asked_since(utc(record.create_timestamp), partition, besides=record.dagster_run.run_id)
+    def _later(self, moment: datetime, partition: str, besides: str) -> tuple[set[dg.AssetKey], set[dg.AssetKey]]:
+        """The tables of the partition that runs asked for since then answer for, and those that others are making.
 
-    def _asked_since(self, moment: datetime, partition: str, besides: str) -> set[dg.AssetKey]:
+        A run answers for its tables if it went well, or is the platform's own: then its failure is looked at itself.
+        A failed run that a person or a backfill started answers for nothing.
+        """
         tags = {_PARTITION_TAG: partition} if partition else {}
-        later = self.instance.get_runs(dg.RunsFilter(tags=tags, created_after=moment))
-        return {
-            key
-            for run in later
-            if run.run_id != besides
-            and run.tags.get(_PARTITION_TAG, "") == partition
-            and run.status is not dg.DagsterRunStatus.CANCELED
-            for key in run.asset_selection or ()
-        }
+        answered: set[dg.AssetKey] = set()
+        busy: set[dg.AssetKey] = set()
+        for run in self.instance.get_runs(dg.RunsFilter(tags=tags, created_after=moment)):
+            if run.run_id == besides or run.tags.get(_PARTITION_TAG, "") != partition:
+                continue
+            if run.status is dg.DagsterRunStatus.SUCCESS or (_own(run) and run.status not in _STOPPED):
+                answered |= run.asset_selection or frozenset()
+            elif not run.is_finished:
+                busy |= run.asset_selection or frozenset()
+        return answered, busy
 
     def _later_run(self, key: dg.AssetKey, one: Parked) -> bool:
-        return one.released_at is not None and key in self._asked_since(one.released_at, one.partition, one.run_id)
+        if one.released_at is None:
+            return False
+        answered, busy = self._later(one.released_at, one.partition, one.run_id)
+        return key in answered | busy
 
     def _made_since(self, key: dg.AssetKey, one: Parked) -> bool:
         these = dg.AssetRecordsFilter(
@@ -244,6 +249,11 @@ class _Failed:
     def lost(self, step: str) -> list[dg.AssetKey]:
         """The tables of the step that it did not make."""
         return [key for key in self.planned[step] if key in self.unmade]
+
+
+def _own(run: dg.DagsterRun) -> bool:
+    """Whether the platform asked for it, not a person or a backfill."""
+    return any(tag in run.tags for tag in _OWN_TAGS)
 
 
 def _events(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[dg.DagsterEvent]:

@@ -14,7 +14,7 @@ import pytest
 from platform_assets.assets.failures import PermanentFailure, told_apart
 from platform_assets.automation import failures
 from platform_assets.automation.conditions import on_arrival, on_update
-from platform_assets.automation.failures import ATTEMPT_TAG, MOST_ATTEMPTS, mend_failed_sensor
+from platform_assets.automation.failures import ARRIVAL_TAG, ATTEMPT_TAG, MOST_ATTEMPTS, mend_failed_sensor
 from platform_assets.definitions import build_definitions
 from platform_assets.ingestion.parked import ParkedPartitions
 from platform_assets.lakehouse.publisher import ConcurrentPublish
@@ -57,6 +57,7 @@ class Platform:
         return dg.Definitions(
             assets=[
                 dg.AssetSpec("arrival", partitions_def=DAILY),
+                self._operation("bronze", "arrival"),
                 self._operation("silver", "arrival", "quarantine"),
                 self._operation("gold", "silver/t"),
                 self._operation("mart", "gold/t"),
@@ -66,7 +67,7 @@ class Platform:
         )
 
     def _operation(self, layer: str, dep: str, *others: str) -> dg.AssetsDefinition:
-        condition = on_arrival() if layer == "silver" else on_update()
+        condition = {"bronze": None, "silver": on_arrival()}.get(layer, on_update())
         specs = [
             dg.AssetSpec(
                 [name, "t"],
@@ -114,8 +115,7 @@ class Platform:
         """One tick; what it asks for, which then runs, as the daemon would: once for each run key."""
         defs = self.defs()
         context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor, definitions=defs)
-        result = mend_failed_sensor()(context)
-        assert isinstance(result, dg.SensorResult)
+        result = defs.get_repository_def().get_sensor_def("mend_failed").evaluate_tick(context)
         self.cursor = result.cursor
         for event in result.asset_events:
             self.instance.report_runless_asset_event(event)
@@ -283,6 +283,38 @@ def test_a_run_that_a_person_started_is_left_to_that_person(platform: Platform, 
     platform.fails["silver"] = CONFLICT
     platform.run({"silver/t", "quarantine/t"}, DAY, {})
     wait(3600)
+    assert platform.mend() == []
+    assert platform.parked() == []
+
+
+def test_a_failed_run_of_a_person_answers_for_nothing_and_one_that_goes_on_is_waited_for(
+    platform: Platform, wait: Wait
+) -> None:
+    platform.fails["gold"] = CONFLICT
+    platform.arrive()
+    platform.run({"gold/t"}, DAY, {})
+    by_hand = platform.evaluations.start(["gold/t"], DAY)
+    wait(3600)
+    assert platform.mend() == []
+    platform.instance.report_run_failed(by_hand)
+    platform.fails.clear()
+    assert platform.mend() == [(DAY, {"gold/t", "mart/t"})]
+
+
+def test_bronze_is_parked_but_asked_for_by_its_arrival_sensor_alone(platform: Platform, wait: Wait) -> None:
+    tags = {ARRIVAL_TAG: f"t/{DAY}"}
+    platform.fails["bronze"] = CONFLICT
+    for _ in range(MOST_ATTEMPTS + 1):
+        platform.run({"bronze/t"}, DAY, tags)
+    wait(3600)
+    assert platform.mend() == []
+    assert platform.parked() == []
+    platform.fails["bronze"] = BROKEN
+    platform.run({"bronze/t"}, DAY, tags)
+    assert platform.mend() == []
+    assert platform.parked() == [("bronze/t", DAY, "3 rows break the rule not_null")]
+    platform.fails.clear()
+    platform.run({"bronze/t"}, DAY, tags)
     assert platform.mend() == []
     assert platform.parked() == []
 
