@@ -198,7 +198,8 @@ class _Tick:
 
     def _downstream(self, keys: Iterable[dg.AssetKey]) -> set[dg.AssetKey]:
         """The tables and all that is made of them."""
-        return set(dg.AssetSelection.assets(*keys).downstream().resolve(self.graph))
+        known = [key for key in keys if self.graph.has(key)]
+        return set(dg.AssetSelection.assets(*known).downstream().resolve(self.graph))
 
 
 @dataclass(frozen=True)
