@@ -11,6 +11,7 @@ from platform_assets.assets.warehouse import warehouse_assets
 from platform_assets.automation.arrival_sensors import arrival_sensors
 from platform_assets.automation.broken_sources import broken_sources_sensors
 from platform_assets.automation.conditions import automation_sensors, with_conditions
+from platform_assets.automation.failures import mend_failed_sensor
 from platform_assets.automation.freshness import freshness_sensor
 from platform_assets.loading import kept_for_good
 from platform_assets.settings import load_settings
@@ -32,6 +33,7 @@ def build_definitions() -> dg.Definitions:
             *arrival_sensors(sources),
             *automation_sensors(),
             freshness_sensor(),
+            mend_failed_sensor(),
             *broken_sources_sensors(broken.values()),
         ],
         executor=dg.in_process_executor,

@@ -74,12 +74,13 @@ def test_nothing_is_computed_twice_for_a_source(tmp_path: Path, monkeypatch: pyt
 def parts(repository: dg.RepositoryDefinition) -> dict[str, str]:
     """What Dagster's webserver and daemon are told of every asset, check and sensor.
 
-    Without the automation sensor, of which they are told only the list of all tables, in any order.
+    Without the sensors of all tables, of which they are told only the list of those, in any order.
     """
     snapshot = RepositorySnap.from_def(repository)
     nodes = {f"asset {node.asset_key.to_user_string()}": node for node in snapshot.asset_nodes}
     checks = {f"check {c.asset_key.to_user_string()}:{c.name}": c for c in snapshot.asset_check_nodes or ()}
-    sensors = {f"sensor {sensor.name}": sensor for sensor in snapshot.sensors if sensor.name != "keep_up_to_date"}
+    of_all = {"keep_up_to_date", "mend_failed"}
+    sensors = {f"sensor {sensor.name}": sensor for sensor in snapshot.sensors if sensor.name not in of_all}
     return {name: serialize_value(part) for name, part in {**nodes, **checks, **sensors}.items()}
 
 

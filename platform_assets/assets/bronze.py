@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from platform_assets.assets.failures import RETRIES, told_apart
 from platform_assets.assets.landing import arrival_key, landing_key
 from platform_assets.assets.tables import (
     check_spec,
@@ -66,7 +67,9 @@ def bronze_asset(source: "Source") -> dg.AssetsDefinition:
         check_specs=[contract_check(spec), dead_letters, drift],
         pool=f"bronze_{source.name}",
         config_schema=_CONFIG_FIELDS,
+        retry_policy=RETRIES,
     )
+    @told_apart
     def bronze(
         context: dg.AssetExecutionContext,
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:

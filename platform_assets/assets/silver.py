@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from platform_assets.assets.failures import RETRIES, PermanentFailure, told_apart
 from platform_assets.assets.landing import arrival_key
 from platform_assets.assets.tables import (
     CONTRACT_CHECK,
@@ -58,7 +59,9 @@ def silver_asset(source: "Source", table: "SilverTable", sources: "Sequence[Sour
         specs=[silver, quarantine],
         check_specs=_check_specs(source, contract, silver, quarantine),
         pool=f"silver_{table.table}",
+        retry_policy=RETRIES,
     )
+    @told_apart
     def conform(
         context: dg.AssetExecutionContext,
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
@@ -75,7 +78,7 @@ def silver_asset(source: "Source", table: "SilverTable", sources: "Sequence[Sour
             yield dg.AssetCheckResult(
                 passed=False, asset_key=silver.key, check_name=CONTRACT_CHECK, description=str(error)
             )
-            raise dg.Failure(str(error), allow_retries=False) from error
+            raise PermanentFailure(str(error)) from error
         decided = decided_rows(lakehouse, table.table, partition=partition)
         yield from _results(contract, broken, rebuilt, decided)
         reopen(context.instance, lakehouse, table, sources)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from platform_assets.assets.failures import RETRIES, PermanentFailure, passing_message, told_apart
 from platform_assets.assets.tables import (
     CONTRACT_CHECK,
     WHOLE_TABLE,
@@ -65,7 +66,9 @@ def _models_asset(models: Sequence[DbtModel]) -> dg.AssetsDefinition:
         specs=specs,
         check_specs=[contract_check(spec) for spec in specs],
         pool=name,
+        retry_policy=RETRIES,
     )
+    @told_apart
     def build_models(
         context: dg.AssetExecutionContext,
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
@@ -77,17 +80,22 @@ def _models_asset(models: Sequence[DbtModel]) -> dg.AssetsDefinition:
         results = build(settings, [model.name for model in models], partition, context.run.run_id)
         by_name = {result.name: result for result in results if result.kind == "model"}
         lakehouse = Lakehouse(settings)
-        failed = []
+        failed: list[str] = []
+        passing = []
         for model in models:
             result = by_name.get(model.name)
             if result is None or result.status != "success":
                 failed.append(f"{model.table}: {_why(result)}")
-                if result is not None and result.status != "skipped":
+                if result is None or result.status == "skipped":
+                    continue
+                passing.append(passing_message(_why(result)))
+                if not passing[-1]:  # what passes says nothing about the rows
                     yield _failed_check(model, _why(result))
             else:
                 yield from _published(model, lakehouse, partition, result)
         if failed:
-            raise dg.Failure("; ".join(failed), allow_retries=False)
+            reason = "; ".join(failed)
+            raise dg.Failure(reason) if passing and all(passing) else PermanentFailure(reason)
 
     return build_models
 

@@ -2,12 +2,17 @@
 
 A tick lets the connector land what is new, finds objects in landing that bronze has not taken, and asks for one
 run per arrival date. The truth is in landing, in the ledger and in Dagster's run records; the sensor itself remembers
-only how far its sweep over old objects has come. Whatever is killed, the next tick finds the same work again.
+nothing, and how far its sweep over old objects has come is in the ledger. Whatever is killed, the next tick finds the
+same work again.
+
+A connector that fails does not hold back what has landed already. Dagster drops what a failed tick asks for, so the
+tick fails with the error of its connector only when there is nothing that it could lose.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -15,21 +20,22 @@ import dagster as dg
 
 from platform_assets.assets.landing import landing_key
 from platform_assets.assets.tables import daily_partitions
-from platform_assets.ingestion.connectors import Context, collect
+from platform_assets.automation.conditions import LIVE_TAGS
+from platform_assets.automation.failures import ARRIVAL_TAG, delay_after
+from platform_assets.ingestion.connectors import ConnectorError, Context, collect
 from platform_assets.ingestion.connectors.polling import poll
 from platform_assets.ingestion.landing import Landing
 from platform_assets.ingestion.ledger import Ledger
+from platform_assets.ingestion.parked import ParkedPartitions
 from platform_assets.settings import load_settings
 from platform_assets.sources.model import Source
 
 if TYPE_CHECKING:
     from platform_assets.ingestion.landing import LandingObject
 
-ARRIVAL_TAG = "platform/arrival"
 _PAGE = 1_000  # objects of the sweep that one tick looks at
 _RUNS_PER_TICK = 10
 _FIRST_DELAY = timedelta(seconds=10)
-_LONGEST_DELAY = timedelta(minutes=15)
 _IN_FLIGHT = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -52,13 +58,22 @@ def arrival_sensor(source: Source) -> dg.SensorDefinition:
     )
     def arrivals(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         tick = _tick(context)
-        collected = collect(source, tick)
-        new, cursor = _look(context, tick, source, collected.objects)
-        requests = _requests(context, tick.ledger, source)
+        failed: ConnectorError | None = None
+        collected: Sequence[LandingObject] = ()
+        try:
+            collected = collect(source, tick).objects
+        except ConnectorError as error:
+            failed = error
+        new = _look(context, tick, source, collected)
+        requests = _requests(context, tick, source)
+        events: list[dg.AssetMaterialization | dg.AssetObservation] = [*_recorded(source, new)]
+        if failed is not None:
+            if not requests and not new:
+                raise failed
+            context.log.error("%s What has landed already is taken nevertheless.", failed)
+            events.append(dg.AssetObservation(landing_key(source), metadata={"connector_failed": str(failed)}))
         skipped = None if requests else dg.SkipReason("Nothing has arrived that is not in bronze or on its way.")
-        return dg.SensorResult(
-            run_requests=requests, skip_reason=skipped, asset_events=_recorded(source, new), cursor=cursor
-        )
+        return dg.SensorResult(run_requests=requests, skip_reason=skipped, asset_events=events)
 
     return arrivals
 
@@ -92,13 +107,15 @@ def _tick(context: dg.SensorEvaluationContext) -> Context:
 
 def _look(
     context: dg.SensorEvaluationContext, tick: Context, source: Source, collected: Sequence[LandingObject]
-) -> tuple[list[LandingObject], str]:
+) -> list[LandingObject]:
     """New objects: what was just collected, all of today and yesterday, and the next page of a sweep over everything.
 
     The sweep finds what was dropped, or overwritten, under an older date; it starts over when it has seen all.
     """
     landing, today = tick.landing, tick.now.date()
-    swept = landing.objects(source.name, after=context.cursor or None, limit=_PAGE)
+    memory = f"{source.name}/sweep"
+    progress = tick.ledger.progress(memory)
+    swept = landing.objects(source.name, after=progress.position.get("after"), limit=_PAGE)
     found = {(o.name, o.generation): o for o in [*swept, *collected]}
     for day in (today - timedelta(days=1), today):
         found.update({(o.name, o.generation): o for o in landing.objects(source.name, day)})
@@ -108,20 +125,31 @@ def _look(
             new.append(arrival)
         else:
             context.log.warning("%s is dated outside of the partitions and is not ingested", arrival.uri)
-    return tick.ledger.record_seen(new), swept[-1].name if len(swept) == _PAGE else ""
+    unknown = tick.ledger.record_seen(new)
+    position = {"after": swept[-1].name} if len(swept) == _PAGE else {}
+    if position != progress.position:
+        tick.ledger.save_progress(memory, replace(progress, position=position))
+    return unknown
 
 
-def _requests(context: dg.SensorEvaluationContext, ledger: Ledger, source: Source) -> list[dg.RunRequest]:
+def _requests(context: dg.SensorEvaluationContext, tick: Context, source: Source) -> list[dg.RunRequest]:
     """One run per arrival date that has something, unless one is on its way or the last failures ask for patience."""
     requests = []
-    for day, arrivals in sorted(ledger.pending(source.name).items(), reverse=True):
+    with ParkedPartitions(tick.settings) as memory:
+        parked = {one.partition: one for one in memory.all() if one.asset == f"bronze/{source.name}"}
+    for day, arrivals in sorted(tick.ledger.pending(source.name).items(), reverse=True):
         waiting_since = min(arrival.landed_at for arrival in arrivals)
+        held = parked.get(day.isoformat())
+        if held is not None:  # what has arrived since lets it go
+            if held.waits and max(arrival.landed_at for arrival in arrivals) <= held.since:
+                continue
+            waiting_since = max(waiting_since, held.released_at or held.since)
         if _may_start(context.instance, f"{source.name}/{day}", waiting_since):
             requests.append(
                 dg.RunRequest(
                     partition_key=day.isoformat(),
                     run_config={"ops": {f"bronze_{source.name}": {"config": {"new_arrivals_only": True}}}},
-                    tags={ARRIVAL_TAG: f"{source.name}/{day}"},
+                    tags={**LIVE_TAGS, ARRIVAL_TAG: f"{source.name}/{day}"},
                 )
             )
         if len(requests) == _RUNS_PER_TICK:
@@ -137,7 +165,7 @@ def _may_start(instance: dg.DagsterInstance, arrival: str, waiting_since: dateti
     failures = instance.get_run_records(failed, limit=10)
     if not failures:
         return True
-    delay = min(_FIRST_DELAY * 2 ** (len(failures) - 1), _LONGEST_DELAY)
+    delay = delay_after(len(failures), _FIRST_DELAY)
     ended = failures[0].end_time or failures[0].create_timestamp.timestamp()
     return bool(datetime.now(UTC) >= datetime.fromtimestamp(ended, UTC) + delay)
 

@@ -16,6 +16,8 @@ from dagster._core.definitions.declarative_automation.operators.dep_operators im
 Condition = BuiltinAutomationCondition[Any]
 DepsCondition = DepsAutomationCondition[Any]
 
+# A backfill has priority 0: a year of it in the queue does not hold back what has just arrived.
+LIVE_TAGS = {"dagster/priority": "10"}
 _DERIVED_LAYERS = {"silver", "quarantine", "gold", "mart"}
 
 
@@ -149,17 +151,23 @@ def _readers(spec: dg.AssetSpec, made_of: Mapping[dg.AssetKey, Sequence[dg.Asset
     return sorted(reader.key for reader in alike if reader.tags.get("layer") in {"gold", "mart"})
 
 
-def automation_sensors() -> list[dg.AutomationConditionSensorDefinition]:
-    """One sensor for all derived tables: silver, gold and mart of one date are one run."""
+def derived_tables() -> dg.AssetSelection:
+    """What is made of bronze, directly or not."""
     derived = dg.AssetSelection.tag("layer", "silver")
     for layer in sorted(_DERIVED_LAYERS - {"silver"}):
         derived = derived | dg.AssetSelection.tag("layer", layer)
+    return derived
+
+
+def automation_sensors() -> list[dg.AutomationConditionSensorDefinition]:
+    """One sensor for all derived tables: silver, gold and mart of one date are one run."""
     return [
         dg.AutomationConditionSensorDefinition(
             "keep_up_to_date",
-            target=derived,
+            target=derived_tables(),
             description="Rebuilds every partition of silver, gold and mart whose upstream was updated.",
             default_status=dg.DefaultSensorStatus.RUNNING,
+            run_tags=LIVE_TAGS,
             minimum_interval_seconds=4,  # the daemon looks every 5 s, and would miss every other tick of 5
             emit_backfills=False,
         )

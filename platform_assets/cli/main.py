@@ -12,6 +12,7 @@ import typer
 from platform_assets.cli.contract import contract_app
 from platform_assets.cli.freshness import freshness, freshness_table
 from platform_assets.cli.output import AsJson, failure, rich_table, settings_here, show
+from platform_assets.cli.partitions import partitions_app
 from platform_assets.cli.quarantine import quarantine_app
 from platform_assets.cli.source import source_app
 
@@ -26,6 +27,7 @@ generate_app = typer.Typer(help="Make data to try the platform on.", no_args_is_
 app.add_typer(source_app, name="source")
 app.add_typer(contract_app, name="contract")
 app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(partitions_app, name="partitions")
 app.add_typer(generate_app, name="generate")
 
 

@@ -21,6 +21,7 @@ class Tables:
     announced: Table
     arrivals: Table
     drift: Table
+    parked: Table
     progress: Table
     published: Table
 
@@ -59,6 +60,20 @@ def tables() -> Tables:
         Column("json_type", String, primary_key=True),
         Column("seen_at", moment, nullable=False),
     )
+    parked = Table(
+        "parked",
+        metadata,
+        Column("asset", String, primary_key=True),
+        Column("partition", String, primary_key=True),
+        Column("reason", Text, nullable=False),
+        Column("since", moment, nullable=False),
+        Column("attempts", Integer, nullable=False),
+        Column("run_id", String, nullable=False),
+        Column("definition", String, nullable=False),
+        Column("released_at", moment),
+        Column("released_by", String),
+        Column("released_why", Text),
+    )
     published = Table(
         "published",
         metadata,
@@ -77,7 +92,7 @@ def tables() -> Tables:
         Column("due_at", moment),
         Column("failures", Integer, nullable=False),
     )
-    return Tables(metadata, announced, arrivals, drift, progress, published)
+    return Tables(metadata, announced, arrivals, drift, parked, progress, published)
 
 
 def insert_of(dialect: str) -> Callable[[Table], Insert]:

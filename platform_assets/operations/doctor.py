@@ -26,6 +26,7 @@ _ADVICE = {
     "Pub/Sub": _UNREACHABLE,
     "lakehouse": "check PLATFORM_CATALOG_URI and PLATFORM_WAREHOUSE",
 }
+_SHOWN = 5  # of a list
 _LITTLE_SPACE = 2 * 1024**3  # bytes
 
 
@@ -53,6 +54,7 @@ def diagnose(settings: Settings) -> list[Finding]:
         ("sources", _sources),
         ("graph", _graph),
         ("lakehouse", _lakehouse),
+        ("parked partitions", _parked),
         ("landing bucket", _landing),
         ("Pub/Sub", _pubsub),
         ("APIs", _apis),
@@ -128,6 +130,19 @@ def _lakehouse(settings: Settings) -> Iterator[Finding]:
     yield Finding("lakehouse", "ok" if names else "warning", seen, "" if names else "run `platform-assets up`")
 
 
+def _parked(settings: Settings) -> Iterator[Finding]:
+    from platform_assets.operations.parked import parked_partitions
+
+    waiting = [one for one in parked_partitions(settings) if one.waits]
+    if waiting:
+        listed = ", ".join(f"{one.asset} {one.partition}".rstrip() for one in waiting[:_SHOWN])
+        seen = f"{len(waiting)}: {listed}{', …' if len(waiting) > _SHOWN else ''}"
+        advice = "`platform-assets partitions parked` says why; `partitions release` lets one go once that is mended"
+        yield Finding("parked partitions", "warning", seen, advice)
+    else:
+        yield Finding("parked partitions", "ok", "none")
+
+
 def _landing(settings: Settings) -> Iterator[Finding]:
     from platform_assets.ingestion.landing import Landing
     from platform_assets.sources.registry import load_sources
@@ -139,7 +154,7 @@ def _landing(settings: Settings) -> Iterator[Finding]:
         seen = f"gs://{settings.landing_bucket}/source={source.name}/: {len(dates)} arrival dates"
         if odd:
             advice = "name objects source=<source>/date=<YYYY-MM-DD>/<name>; these are not ingested: " + ", ".join(
-                odd[:5]
+                odd[:_SHOWN]
             )
             yield Finding(f"landing {source.name}", "warning", f"{seen}, {len(odd)} odd names", advice)
         else:

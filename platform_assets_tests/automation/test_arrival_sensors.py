@@ -11,14 +11,18 @@ from typing import Any, ClassVar, Self
 import dagster as dg
 import httpx
 import pytest
+from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 
 from platform_assets.automation import arrival_sensors
-from platform_assets.automation.arrival_sensors import ARRIVAL_TAG, arrival_sensor
+from platform_assets.automation.arrival_sensors import arrival_sensor
+from platform_assets.automation.conditions import automation_sensors
+from platform_assets.automation.failures import ARRIVAL_TAG
 from platform_assets.definitions import build_definitions
 from platform_assets.ingestion import rest
 from platform_assets.ingestion.connectors import ConnectorError
 from platform_assets.ingestion.landing import Landing
 from platform_assets.ingestion.ledger import Ledger
+from platform_assets.ingestion.parked import Parked, ParkedPartitions
 from platform_assets.local.fakestore import write_sample
 from platform_assets.local.servers import start_fakestore
 from platform_assets.settings import Settings
@@ -206,7 +210,7 @@ def test_thousands_of_objects_are_found_by_a_sweep_whose_ticks_are_bounded(setti
         seen = sum(int(str(event.metadata["objects"].value)) for event in result.asset_events)
         assert seen <= 1_000
         found, ticks = found + seen, ticks + 1
-        if not tick.cursor:
+        if not Ledger(settings).progress(f"{SOURCE}/sweep").position:
             break
     assert (found, ticks) == (len(names), 3)
     pending = Ledger(settings).pending(SOURCE)
@@ -274,17 +278,68 @@ def test_a_broken_api_is_a_clear_error_of_its_tick_alone(
     shop = tmp_path / "shop"
     write_sample(shop)
     tick = Ticks(dg.DagsterInstance.ephemeral(str(tmp_path)), "fakestore_users")
-    drop(settings, "fakestore_users", DAY, "a.jsonl", b"{}\n")
     with start_fakestore(shop, tmp_path / "fakestore.log") as server:
         monkeypatch.setenv("FAKESTORE_URL", server.url)
         (shop / "users.json").write_text("<html>sorry</html>", encoding="utf-8")
         with pytest.raises(ConnectorError, match=r"fakestore_users: http.*/users answered .* asked again in 10 s"):
             tick()
-        assert tick.asked() == [DAY]  # what has landed does not wait for it
+        drop(settings, "fakestore_users", DAY, "a.jsonl", b"{}\n")
+        assert tick.asked() == [DAY]
         assert Landing(settings).objects("fakestore_users", datetime.now(UTC).date()) == []
         (shop / "users.json").write_text('[{"id": 1}]', encoding="utf-8")
         wait(11)
         assert tick.asked() == [datetime.now(UTC).date().isoformat(), DAY]
+
+
+def test_what_has_landed_does_not_wait_for_a_broken_api_and_the_failure_is_seen(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait: Callable[[float], None]
+) -> None:
+    monkeypatch.setattr(rest, "FIRST_WAIT_SECONDS", 0)
+    monkeypatch.setenv("FAKESTORE_URL", "http://127.0.0.1:1")
+    tick = Ticks(dg.DagsterInstance.ephemeral(str(tmp_path)), "fakestore_users")
+    drop(settings, "fakestore_users", DAY, "a.jsonl", b"{}\n")
+    first = tick()
+    assert [request.partition_key for request in first.run_requests or ()] == [DAY]
+    landed, told = first.asset_events
+    assert isinstance(landed, dg.AssetMaterialization)
+    assert isinstance(told, dg.AssetObservation)
+    assert "fakestore_users: http://127.0.0.1:1" in str(told.metadata["connector_failed"].value)
+    tick.run(dg.DagsterRunStatus.STARTED, "fakestore_users")
+    wait(60)
+    with pytest.raises(ConnectorError, match="fakestore_users"):  # nothing is lost by failing now
+        tick()
+
+
+def test_a_parked_date_is_asked_for_again_when_it_is_released_or_something_new_arrives(
+    settings: Settings, tick: Ticks
+) -> None:
+    drop(settings, SOURCE, DAY, "a.jsonl", b"{}\n")
+    assert tick.asked() == [DAY]
+    failed = tick.run(dg.DagsterRunStatus.FAILURE)
+    parked = ParkedPartitions(settings)
+    one = Parked(f"bronze/{SOURCE}", DAY, "why", datetime.now(UTC), 1, failed.run_id, "")
+    parked.park(one)
+    assert tick.asked() == []
+    assert parked.release(one.asset, DAY, by="me", why="mended")
+    assert tick.asked() == [DAY]  # at once: the failures before do not count
+    parked.park(one)
+    assert tick.asked() == []
+    drop(settings, SOURCE, DAY, "b.jsonl", b"{}\n")
+    assert tick.asked() == [DAY]
+
+
+def test_a_live_arrival_overtakes_the_backfill_of_a_year(settings: Settings, tick: Ticks) -> None:
+    """In the order in which Dagster's own coordinator takes runs out of the queue."""
+    drop(settings, SOURCE, DAY, "a.jsonl", b"{}\n")
+    (request,) = tick().run_requests or ()
+    job = tick.defs.resolve_implicit_global_asset_job_def()
+    live = tick.instance.create_run_for_job(job, tags=dict(request.tags))
+    for number in range(5):
+        tick.instance.create_run_for_job(job, tags={"dagster/backfill": "a-year", "day": str(number)})
+    in_order = QueuedRunCoordinatorDaemon(1, 5)._priority_sort(tick.instance.get_runs())
+    assert in_order[0].run_id == live.run_id
+    (automation,) = automation_sensors()
+    assert automation.run_tags["dagster/priority"] == request.tags["dagster/priority"]
 
 
 def test_a_source_that_is_asked_for_records_has_a_sensor_that_polls(tmp_path: Path) -> None:
