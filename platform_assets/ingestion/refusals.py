@@ -65,8 +65,8 @@ def too_large(size: int) -> str:
 def reader_errors() -> tuple[type[Exception], ...]:
     """What DuckDB raises for content that it cannot read.
 
-    It quotes the content in its messages and may cut that within a character, which Python then cannot decode:
-    `test_records.py` tells when that has changed.
+    It quotes the content in its messages and may cut that within a character, which some versions of Python then
+    cannot decode.
     """
     import duckdb
 

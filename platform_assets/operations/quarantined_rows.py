@@ -208,14 +208,16 @@ def _rows(
     if rows is None or found is None:
         return []
     column = partition_column(found)
+    lines = [LINE_NUMBER] if has_lines(found) else []
     facts = [ROW_ID, *_ORIGIN, BROKEN_RULES, OUTCOME, DECIDED_BY, WHY, DECIDED_AT]
-    facts += [LINE_NUMBER if has_lines(found) else "NULL", quote(column) if column else "NULL"]
+    facts += [*(lines or ["NULL"]), quote(column) if column else "NULL"]
+    order = ", ".join(["_landed_at", "_landing_uri", "_row_number", *lines, ROW_ID])
     apart = {*_ORIGIN, BROKEN_RULES, LINE_NUMBER, column}
     names = [field.name for field in found.schema().fields if field.name not in apart]
     with lakehouse.connect() as connection:
         selected = connection.execute(
             f"SELECT {', '.join([*facts, *map(quote, names)])} FROM {rows} WHERE {condition} "
-            f"ORDER BY _landed_at, _landing_uri, _row_number, {ROW_ID}" + (f" LIMIT {limit}" if limit else "")
+            f"ORDER BY {order}" + (f" LIMIT {limit}" if limit else "")
         ).fetchall()
     return [_row(table, row[: len(facts)], dict(zip(names, row[len(facts) :], strict=True))) for row in selected]
 

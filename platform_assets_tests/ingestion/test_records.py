@@ -297,18 +297,6 @@ def test_checksum_is_not_the_readers_business() -> None:
         assert duckdb.connect().execute(f"SELECT count(*) FROM read_json('{path}')").fetchall() == [(1,)]
 
 
-def test_message_of_duckdb_may_be_cut_within_a_character() -> None:
-    """Why a reader's errors include one of decoding. Gone when this fails."""
-    import tempfile
-
-    line = b'{"id": [null, null, 1000000000.0625], "Note": {"\\u001f\xc2\x80": null}, "other": null}'
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "a.jsonl"
-        path.write_bytes(b'{"id":1,"Note":""}\n{"id":"x","Note":""}\n' + line)
-        with pytest.raises(UnicodeDecodeError):
-            duckdb.connect().execute(f"SELECT * FROM read_json('{path}', sample_size = 2)").fetchall()
-
-
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
