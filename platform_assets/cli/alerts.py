@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -102,6 +103,8 @@ def _look(settings: Settings) -> int:
 
     from platform_assets.automation.alerts.evaluation import Scope, evaluate
 
+    if "DAGSTER_HOME" not in os.environ:
+        raise failure("DAGSTER_HOME is not set: the folder of the instance whose daemon is to be watched.")
     with dg.DagsterInstance.get() as instance:
         report = evaluate(settings, instance, datetime.now(UTC), Scope.DAEMON)
     typer.echo(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {report.in_words}")

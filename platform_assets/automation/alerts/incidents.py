@@ -163,7 +163,7 @@ def owed(
     for fingerprint, incident in incidents.items():
         if not incident.open:
             routes: Sequence[str] = [*incident.notices]
-        elif silenced(incident):
+        elif incident.clears or silenced(incident):  # it may be about to end
             routes = []
         else:
             routes = [route for route in incident.routes if _is_due(incident.notices.get(route), now, quiet)]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _STOPPED_AFTER = timedelta(minutes=5)  # daemons report every 30 s
 _FORGOTTEN_AFTER = timedelta(minutes=15)  # a sensor that has not ticked for so long was removed
-_ENDED = (TickStatus.SUCCESS, TickStatus.SKIPPED, TickStatus.FAILURE)
+_TICKS = 3  # of which one may be under way
 _TOLD_BY_FOLDER = "broken_sources"
 
 
@@ -37,21 +37,25 @@ def sensor_facts(instance: dg.DagsterInstance, now: datetime) -> list[Observatio
         for state in instance.all_instigator_state(instigator_type=InstigatorType.SENSOR)
         if state.is_running and state.name != _TOLD_BY_FOLDER
     }
-    last: dict[str, Sequence[InstigatorTick]]
+    failing = []
+    for key, ticks in _ticks(instance, states).items():
+        last = next((tick for tick in ticks if tick.status is not TickStatus.STARTED), None)
+        if last is None or last.status is not TickStatus.FAILURE:
+            continue
+        if now - datetime.fromtimestamp(last.timestamp, UTC) < _FORGOTTEN_AFTER:
+            failing.append(_failed_tick(states[key], last))
+    return failing
+
+
+def _ticks(
+    instance: dg.DagsterInstance, states: Mapping[str, InstigatorState]
+) -> Mapping[str, Sequence[InstigatorTick]]:
+    """The last ticks of each: all of them at once where the storage can, which cannot filter by status."""
+    if not states:
+        return {}
     if instance.supports_batch_tick_queries:
-        last = dict(instance.get_batch_ticks([*states], limit=1, statuses=_ENDED)) if states else {}
-    else:
-        last = {
-            key: instance.get_ticks(state.instigator_origin_id, key, limit=1, statuses=_ENDED)
-            for key, state in states.items()
-        }
-    return [
-        _failed_tick(states[key], ticks[0])
-        for key, ticks in last.items()
-        if ticks
-        and ticks[0].status is TickStatus.FAILURE
-        and now - datetime.fromtimestamp(ticks[0].timestamp, UTC) < _FORGOTTEN_AFTER
-    ]
+        return instance.get_batch_ticks([*states], limit=_TICKS)
+    return {key: instance.get_ticks(s.instigator_origin_id, key, limit=_TICKS) for key, s in states.items()}
 
 
 def _failed_tick(state: InstigatorState, tick: InstigatorTick) -> Observation:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ _FIRST_LOOK = timedelta(hours=1)
 _OVERLAP = timedelta(seconds=5)  # a run's end may be committed after a later one's
 _FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
 _EVENTS = {
+    dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
     dg.DagsterEventType.STEP_FAILURE,
     dg.DagsterEventType.STEP_SUCCESS,
     dg.DagsterEventType.ASSET_CHECK_EVALUATION,
@@ -56,7 +57,7 @@ def _of_run(instance: dg.DagsterInstance, record: RunRecord) -> Iterator[Observa
     told: set[str | None] = set()  # steps of which a check says what is wrong
     for entry in entries:
         if (evaluation := _evaluation(entry)) is not None:
-            yield _of_check(evaluation, ended)
+            yield _of_check(evaluation, evaluation.partition or partition, ended)
             if not evaluation.passed and evaluation.severity is dg.AssetCheckSeverity.ERROR:
                 told.add(entry.step_key)
     steps = {dg.DagsterEventType.STEP_FAILURE: set(told), dg.DagsterEventType.STEP_SUCCESS: set[str | None]()}
@@ -64,15 +65,18 @@ def _of_run(instance: dg.DagsterInstance, record: RunRecord) -> Iterator[Observa
         if entry.dagster_event is not None and entry.dagster_event.event_type in steps:
             steps[entry.dagster_event.event_type].add(entry.step_key)
     failed, succeeded = steps.values()
-    look = f"/runs/{run.run_id}"
+    look, subjects = f"/runs/{run.run_id}", _subjects(entries, partition)
     for step in sorted(filter(None, succeeded)):
-        yield Observation(Kind.RUN_FAILED, _subject(run, step, partition), "", ended, failing=False, lasting=True)
+        yield Observation(
+            Kind.RUN_FAILED, subjects.get(step, _dated(step, partition)), "", ended, failing=False, lasting=True
+        )
     if run.status is not dg.DagsterRunStatus.FAILURE or run.tags.get(WILL_RETRY_TAG) == "true":
         return
     dead = _planned(instance, run) - succeeded if not failed else set()
     for step in sorted(filter(None, (failed - told) | dead)):
         what = "its run died before it" if step in dead else "its step failed"
-        yield Observation(Kind.RUN_FAILED, _subject(run, step, partition), what, ended, lasting=True, look=look)
+        subject = subjects.get(step, _dated(step, partition))
+        yield Observation(Kind.RUN_FAILED, subject, what, ended, lasting=True, look=look)
 
 
 def _planned(instance: dg.DagsterInstance, run: dg.DagsterRun) -> set[str | None]:
@@ -81,9 +85,11 @@ def _planned(instance: dg.DagsterInstance, run: dg.DagsterRun) -> set[str | None
     return set(instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id).step_keys_to_execute)
 
 
-def _subject(run: dg.DagsterRun, step: str, partition: str | None) -> str:
-    names = {"_".join(key.path): ".".join(key.path) for key in run.asset_selection or ()}
-    return _dated(names.get(step, step), partition)
+def _subjects(entries: Iterable[EventLogEntry], partition: str | None) -> dict[str, str]:
+    """What a step is called like: `silver_orders` is `silver.orders 2026-11-20`."""
+    events = [entry.dagster_event for entry in entries if entry.dagster_event is not None]
+    keys = {event.asset_key for event in events if event.asset_key is not None}
+    return {"_".join(key.path): _dated(".".join(key.path), partition) for key in keys}
 
 
 def _dated(name: str, partition: str | None) -> str:
@@ -97,12 +103,12 @@ def _evaluation(entry: EventLogEntry) -> AssetCheckEvaluation | None:
     return event.asset_check_evaluation_data
 
 
-def _of_check(evaluation: AssetCheckEvaluation, ended: datetime) -> Observation:
+def _of_check(evaluation: AssetCheckEvaluation, partition: str | None, ended: datetime) -> Observation:
     warned = evaluation.severity is dg.AssetCheckSeverity.WARN
     kind = _KINDS.get(evaluation.check_name, Kind.CHECK_WARNED if warned else Kind.CHECK_FAILED)
     return Observation(
         kind,
-        _dated(".".join(evaluation.asset_key.path), evaluation.partition),
+        _dated(".".join(evaluation.asset_key.path), partition),
         _in_words(evaluation),
         ended,
         failing=not evaluation.passed,
