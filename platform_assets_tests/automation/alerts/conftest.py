@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any, NamedTuple
 
+import dagster as dg
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Message
@@ -19,6 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from dagster._daemon.types import DaemonHeartbeat
 
 from platform_assets.local.servers import free_port
 from platform_assets.settings import Settings, load_settings
@@ -159,3 +161,16 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("PLATFORM_DAGIT_URL", "https://dagit.example.com")
     monkeypatch.delenv("PLATFORM_OPERATIONS_URI", raising=False)
     return load_settings()
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    (tmp_path / "dagster").mkdir()
+    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster"), {"telemetry": {"enabled": False}}) as temporary:
+        beat(temporary, datetime.now(UTC))
+        yield temporary
+
+
+def beat(instance: dg.DagsterInstance, at: datetime, daemons: Sequence[str] | None = None) -> None:
+    for name in daemons or instance.get_required_daemon_types():
+        instance.add_daemon_heartbeat(DaemonHeartbeat(at.timestamp(), name, None))

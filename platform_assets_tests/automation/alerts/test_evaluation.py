@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,26 +19,18 @@ from dagster._core.remote_origin import (
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, SensorInstigatorData, TickData
 from dagster._core.scheduler.instigation import TickStatus as Status
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
-from dagster._daemon.types import DaemonHeartbeat
 from dagster_shared.error import SerializableErrorInfo
 
 from platform_assets.automation.alerts.evaluation import Report, Scope, evaluate
 from platform_assets.automation.alerts.platform_facts import daemon_facts, sensor_facts
+from platform_assets.automation.alerts.sensor import alerts_sensor
 from platform_assets.automation.alerts.store import IncidentStore
 from platform_assets.settings import Settings
 from platform_assets.sources.registry import read_sources
-from platform_assets_tests.automation.alerts.conftest import Receiver
+from platform_assets_tests.automation.alerts.conftest import Receiver, beat
 
 DAYS = dg.DailyPartitionsDefinition("2026-11-01", end_date="2026-11-30")
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    (tmp_path / "dagster").mkdir()
-    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster"), {"telemetry": {"enabled": False}}) as temporary:
-        beat(temporary, datetime.now(UTC))
-        yield temporary
 
 
 class Platform:
@@ -230,11 +222,6 @@ def test_a_lease_of_one_that_was_killed_ends(platform: Platform) -> None:
         assert not platform.evaluate(after=timedelta(minutes=2)).busy
 
 
-def beat(instance: dg.DagsterInstance, at: datetime, daemons: Sequence[str] | None = None) -> None:
-    for name in daemons or instance.get_required_daemon_types():
-        instance.add_daemon_heartbeat(DaemonHeartbeat(at.timestamp(), name, None))
-
-
 def test_a_daemon_that_no_longer_reports_is_told_by_the_watch(platform: Platform, receiver: Receiver) -> None:
     now = datetime.now(UTC)
     beat(platform.instance, now - timedelta(minutes=6), ["SENSOR"])
@@ -312,3 +299,14 @@ def test_dagster_cannot_filter_the_ticks_of_many_sensors(instance: dg.DagsterIns
     """Why `sensor_facts` filters them itself; when this fails, it need not any more."""
     with pytest.raises(AttributeError, match="'Subquery' object has no attribute 'where'"):
         instance.get_batch_ticks(["any"], limit=1, statuses=[Status.FAILURE])
+
+
+def test_the_sensor_says_in_dagit_what_it_did_and_what_it_could_not(platform: Platform, receiver: Receiver) -> None:
+    write_routes(platform.settings, receiver.url, "http://127.0.0.1:1/")
+    platform.run("2026-11-20", fails=True)
+    sensor = alerts_sensor()
+    assert (sensor.default_status, sensor.minimum_interval_seconds) == (dg.DefaultSensorStatus.RUNNING, 30)
+    result = sensor(dg.build_sensor_context(instance=platform.instance))
+    assert isinstance(result, dg.SkipReason)
+    assert result.skip_message == "1 open incidents; told route0; not reached: route1"
+    assert len(receiver.calls) == 1

@@ -10,7 +10,6 @@ from typing import cast
 import dagster as dg
 import pytest
 
-from platform_assets.automation.alerts import platform_facts
 from platform_assets.automation.alerts.evaluation import evaluate
 from platform_assets.automation.alerts.incidents import Kind
 from platform_assets.automation.alerts.platform_facts import freshness_facts, metric_facts
@@ -21,7 +20,7 @@ from platform_assets.settings import Settings
 from platform_assets.sources.contracts import bronze_contract
 from platform_assets.sources.model import Source
 from platform_assets.sources.registry import load_sources, read_sources
-from platform_assets_tests.automation.alerts.conftest import Receiver
+from platform_assets_tests.automation.alerts.conftest import Receiver, beat
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SCHEMA = '{"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]}'
@@ -110,12 +109,13 @@ def test_what_was_never_published_or_run_is_unmeasured_and_not_fine(source: Sour
     assert len(found.unmeasured) == 5
 
 
-def test_an_unmeasured_rule_is_reported_once(here: Settings, source: Source, receiver: Receiver) -> None:
+def test_an_unmeasured_rule_is_reported_once(
+    here: Settings, source: Source, receiver: Receiver, instance: dg.DagsterInstance
+) -> None:
     assert source.name == "returns"
     here.alert_routes.write_text(f"routes:\n  ops: {{kind: webhook, url: '{receiver.url}'}}\n")
-    with dg.DagsterInstance.ephemeral() as instance:
-        first = evaluate(here, instance, NOW)
-        again = evaluate(here, instance, NOW + timedelta(minutes=10))
+    first = evaluate(here, instance, NOW)
+    again = evaluate(here, instance, NOW + timedelta(minutes=10))
     assert first.errors == again.errors == []
     assert "returns: dear: daily_cost > $500" in first.unmeasured
     assert again.unmeasured == []
@@ -123,16 +123,16 @@ def test_an_unmeasured_rule_is_reported_once(here: Settings, source: Source, rec
 
 
 def test_tables_that_cannot_be_read_do_not_keep_the_rest_from_being_told(
-    here: Settings, source: Source, receiver: Receiver, tmp_path: Path
+    here: Settings, source: Source, receiver: Receiver, tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
     assert source.name == "returns"
     here.alert_routes.write_text(
         f"notify: [ops]\nroutes:\n  ops: {{kind: webhook, url: '{receiver.url}'}}\n"
         "rules:\n  - {name: stopped, when: daemon_stopped, severity: critical}\n"
     )
-    broken = here.model_copy(update={"catalog_uri": f"sqlite:////{tmp_path}/no/such/folder/catalog.db"})
-    with dg.DagsterInstance.ephemeral() as instance:
-        report = evaluate(broken, instance, NOW)
-        stopped = {one.subject for one in platform_facts.daemon_facts(instance, NOW)}
-    assert [type(error).__name__ for error in report.errors] == ["OperationalError"]
-    assert {one["subject"] for one in receiver.calls[0].said["incidents"]} == stopped
+    (tmp_path / "broken.db").write_text("no database " * 100)
+    broken = here.model_copy(update={"catalog_uri": f"sqlite:///{tmp_path / 'broken.db'}"})
+    beat(instance, NOW - timedelta(hours=1), ["SENSOR"])
+    report = evaluate(broken, instance, NOW)
+    assert [type(error).__name__ for error in report.errors] == ["DatabaseError"]
+    assert {one["subject"] for one in receiver.calls[0].said["incidents"]} == {"SENSOR"}
