@@ -59,11 +59,14 @@ def _ticks(
 
 
 def _failed_tick(state: InstigatorState, tick: InstigatorTick) -> Observation:
-    error = tick.error.cls_name if tick.error else None  # not its text, which may hold what stood in a row
+    error = tick.error
+    while error is not None and error.cause is not None:  # Dagster wraps what was raised
+        error = error.cause
+    name = error.cls_name if error else None  # not its text, which may hold what stood in a row
     return Observation(
         Kind.SENSOR_FAILED,
         state.name,
-        f"its last evaluation failed: {error or 'it ended without an error'}",
+        f"its last evaluation failed: {name or 'it ended without an error'}",
         datetime.fromtimestamp(tick.timestamp, UTC),
         look=f"/locations/{state.repository_selector.location_name}/sensors/{state.name}",
     )

@@ -247,7 +247,9 @@ def tick(instance: dg.DagsterInstance, name: str, status: Status, at: datetime) 
     state = InstigatorState(origin, InstigatorType.SENSOR, InstigatorStatus.RUNNING, SensorInstigatorData())
     if not instance.all_instigator_state(instigator_type=InstigatorType.SENSOR):
         instance.add_instigator_state(state)
-    error = SerializableErrorInfo("jane@example.com", [], "ConnectError") if status is Status.FAILURE else None
+    raised = SerializableErrorInfo("jane@example.com", [], "ConnectError")
+    wrapped = SerializableErrorInfo("in the sensor", [], "SensorExecutionError", cause=raised)
+    error = wrapped if status is Status.FAILURE else None
     instance.create_tick(
         TickData(
             instigator_origin_id=state.instigator_origin_id,
