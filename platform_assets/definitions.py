@@ -8,6 +8,7 @@ from platform_assets.assets.bronze import bronze_asset
 from platform_assets.assets.landing import landing_specs
 from platform_assets.assets.silver import silver_asset
 from platform_assets.assets.warehouse import warehouse_assets
+from platform_assets.automation.alerts.sensor import alerts_sensor
 from platform_assets.automation.arrival_sensors import arrival_sensors
 from platform_assets.automation.broken_sources import broken_sources_sensors
 from platform_assets.automation.conditions import automation_sensors, with_conditions
@@ -35,6 +36,7 @@ def build_definitions() -> dg.Definitions:
             freshness_sensor(),
             mend_failed_sensor(),
             *broken_sources_sensors(broken.values()),
+            alerts_sensor(),
         ],
         executor=dg.in_process_executor,
     )

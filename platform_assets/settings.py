@@ -42,6 +42,10 @@ class Settings(BaseSettings):
         description="What the local FakeStore API serves; a sample by default.",
     )
     sources: Path = Field(default=CHECKOUT / "platform_assets" / "sources", description="The folders of the sources.")
+    alert_routes: Path = Field(
+        default=CHECKOUT / "platform_assets" / "sources" / "alert_routes.yaml",
+        description="Who is told of trouble, of which, and when not (docs/guides/alerts.md).",
+    )
     dagit_url: str | None = Field(default=None, description="Where Dagster's webserver answers.")
     broken_sources: Literal["refuse", "leave_out"] = Field(
         default="refuse",

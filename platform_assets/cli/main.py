@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from platform_assets.cli.alerts import alerts_app
 from platform_assets.cli.contract import contract_app
 from platform_assets.cli.freshness import freshness, freshness_table
 from platform_assets.cli.output import AsJson, failure, rich_table, settings_here, show
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 generate_app = typer.Typer(help="Make data to try the platform on.", no_args_is_help=True)
 app.add_typer(source_app, name="source")
+app.add_typer(alerts_app, name="alerts")
 app.add_typer(contract_app, name="contract")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(partitions_app, name="partitions")

@@ -300,19 +300,29 @@ class Ledger:
 
     @cached_property
     def _engine(self) -> Engine:
-        from sqlalchemy import create_engine, event, make_url
-
-        url = make_url(self._settings.resolved_operations_uri)
-        if url.get_backend_name() != "sqlite":
-            engine = create_engine(url, pool_pre_ping=True)
-        else:
-            if url.database and url.database != ":memory:":
-                _parent_of(url.database)
-            engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
-            event.listen(engine, "connect", _write_ahead)
+        engine = operations_engine(self._settings)
         weakref.finalize(self, engine.dispose)  # connections that nobody closed end with the ledger
-        _until_unlocked(lambda: create_tables(engine))
         return engine
+
+
+def operations_engine(settings: Settings) -> Engine:
+    """Connections to the operations database, with all of its tables made; whoever asks disposes of them."""
+    from sqlalchemy import create_engine, event, make_url
+
+    url = make_url(settings.resolved_operations_uri)
+    if url.get_backend_name() != "sqlite":
+        engine = create_engine(url, pool_pre_ping=True)
+    else:
+        if url.database and url.database != ":memory:":
+            _parent_of(url.database)
+        engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
+        event.listen(engine, "connect", _write_ahead)
+    try:
+        _until_unlocked(lambda: create_tables(engine))
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
 
 
 def _until_unlocked(step: Callable[[], None]) -> None:

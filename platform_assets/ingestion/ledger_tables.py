@@ -18,9 +18,11 @@ class Tables:
     """All of them; a row of each is told where it is written and read, in `ledger`."""
 
     metadata: MetaData
+    alert_positions: Table
     announced: Table
     arrivals: Table
     drift: Table
+    incidents: Table
     parked: Table
     progress: Table
     published: Table
@@ -29,10 +31,16 @@ class Tables:
 @cache
 def tables() -> Tables:
     """The tables, which SQLAlchemy is loaded for."""
-    from sqlalchemy import BigInteger, Column, Date, DateTime, Index, Integer, MetaData, String, Table, Text
+    from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Index, Integer, MetaData, String, Table, Text
 
     metadata = MetaData()
     moment = DateTime(timezone=True)
+    alert_positions = Table(
+        "alert_positions",
+        metadata,
+        Column("name", String, primary_key=True),
+        Column("position", String, nullable=False),
+    )
     announced = Table(
         "announced",
         metadata,
@@ -59,6 +67,15 @@ def tables() -> Tables:
         Column("member", String, primary_key=True),
         Column("json_type", String, primary_key=True),
         Column("seen_at", moment, nullable=False),
+    )
+    incidents = Table(
+        "incidents",
+        metadata,
+        Column("fingerprint", String, primary_key=True),
+        Column("severity", String, nullable=False),
+        Column("since", moment, nullable=False),
+        Column("over", Boolean, nullable=False, index=True),
+        Column("body", Text, nullable=False),
     )
     parked = Table(
         "parked",
@@ -92,7 +109,7 @@ def tables() -> Tables:
         Column("due_at", moment),
         Column("failures", Integer, nullable=False),
     )
-    return Tables(metadata, announced, arrivals, drift, parked, progress, published)
+    return Tables(metadata, alert_positions, announced, arrivals, drift, incidents, parked, progress, published)
 
 
 def insert_of(dialect: str) -> Callable[[Table], Insert]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from platform_assets.sources.model import Alert, AlertSeverity, Metric
+from platform_assets.sources.alert_condition import Metric
+from platform_assets.sources.model import Alert, AlertSeverity
 
 if TYPE_CHECKING:
     from platform_assets.sources.model import Source

@@ -17,6 +17,7 @@ from platform_assets.contracts.compatibility import Evolution
 from platform_assets.contracts.json_schema import SchemaColumns, read_json_schema
 from platform_assets.contracts.migration import Migration
 from platform_assets.contracts.model import Classification
+from platform_assets.sources.alert_condition import Condition, Metric, parse_condition
 from platform_assets.sources.ingestion_settings import Ingestion
 from platform_assets.sources.own_code import is_reference
 
@@ -245,28 +246,12 @@ _STREAMED = Freshness(warn_minutes=2, fail_minutes=5)
 _ONCE_A_DAY = Freshness(fail_minutes=24 * 60)
 
 
-class Metric(StrEnum):
-    """What can be watched (S1-87, S1-101)."""
-
-    RECORD_COUNT = "record_count"
-    LATENCY_P95 = "latency_p95"
-    ERROR_RATE = "error_rate"
-    DATA_AGE = "data_age"
-    DAILY_COST = "daily_cost"
-
-
 class AlertSeverity(StrEnum):
     """How loud an alert is (S4-46 to S4-48)."""
 
     CRITICAL = "critical"
     WARNING = "warning"
     INFO = "info"
-
-
-_CONDITION = re.compile(
-    r"(?P<metric>[a-z_0-9]+) *(?P<operator>>=|<=|>|<) *(?P<currency>\$?)(?P<bound>\d+(?:\.\d+)?) *"
-    r"(?P<unit>%|seconds?|minutes?|hours?|days?)?"
-)
 
 
 class Alert(_Strict):
@@ -279,13 +264,13 @@ class Alert(_Strict):
 
     @model_validator(mode="after")
     def _readable(self) -> Alert:
-        match = _CONDITION.fullmatch(self.condition.strip())
-        if match is None:
-            raise ValueError(f"condition {self.condition!r} is not `metric > bound`, such as `data_age > 2 hours`")
-        metrics = [metric.value for metric in Metric]
-        if match["metric"] not in metrics:
-            raise ValueError(f"condition {self.condition!r} is about none of the metrics {', '.join(metrics)}")
+        parse_condition(self.condition)
         return self
+
+    @property
+    def parsed(self) -> Condition:
+        """The condition, typed."""
+        return parse_condition(self.condition)
 
 
 class Monitoring(_Strict):
