@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from platform_assets.automation.alerts.incidents import Incident, Kind, Observation
-from platform_assets.lakehouse.freshness import in_words
+from platform_assets.lakehouse.durations import in_words
 from platform_assets.sources.model import AlertSeverity
 
 _MOST_LINES = 20

@@ -13,7 +13,8 @@ from dagster._core.scheduler.instigation import InstigatorState, InstigatorTick,
 
 from platform_assets.automation.alerts.incidents import Kind, Observation
 from platform_assets.automation.alerts.run_facts import error_rates
-from platform_assets.lakehouse.freshness import FreshnessState, TableFreshness, in_words
+from platform_assets.lakehouse.durations import in_words
+from platform_assets.lakehouse.freshness import FreshnessState, TableFreshness
 from platform_assets.sources.alert_condition import Metric
 from platform_assets.sources.alerts import alert_rules
 from platform_assets.sources.contracts import contracts_of
