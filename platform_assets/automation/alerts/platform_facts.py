@@ -38,25 +38,14 @@ def sensor_facts(instance: dg.DagsterInstance, now: datetime) -> list[Observatio
         for state in instance.all_instigator_state(instigator_type=InstigatorType.SENSOR)
         if state.is_running and state.name != _TOLD_BY_FOLDER
     }
+    since = (now - _FORGOTTEN_AFTER).timestamp()
     failing = []
-    for key, ticks in _ticks(instance, states).items():
+    for key, state in states.items():  # each by the index: all at once would rank every tick that is kept
+        ticks = instance.get_ticks(state.instigator_origin_id, key, after=since, limit=_TICKS)
         last = next((tick for tick in ticks if tick.status is not TickStatus.STARTED), None)
-        if last is None or last.status is not TickStatus.FAILURE:
-            continue
-        if now - datetime.fromtimestamp(last.timestamp, UTC) < _FORGOTTEN_AFTER:
-            failing.append(_failed_tick(states[key], last))
+        if last is not None and last.status is TickStatus.FAILURE:
+            failing.append(_failed_tick(state, last))
     return failing
-
-
-def _ticks(
-    instance: dg.DagsterInstance, states: Mapping[str, InstigatorState]
-) -> Mapping[str, Sequence[InstigatorTick]]:
-    """The last ticks of each: all of them at once where the storage can, which cannot filter by status."""
-    if not states:
-        return {}
-    if instance.supports_batch_tick_queries:
-        return instance.get_batch_ticks([*states], limit=_TICKS)
-    return {key: instance.get_ticks(s.instigator_origin_id, key, limit=_TICKS) for key, s in states.items()}
 
 
 def _failed_tick(state: InstigatorState, tick: InstigatorTick) -> Observation:

@@ -297,12 +297,6 @@ def test_a_source_that_cannot_be_used_is_told_until_it_can(
     assert heard(receiver)[1:] == [[Heard("recovered", "source_broken", "returns")]]
 
 
-def test_dagster_cannot_filter_the_ticks_of_many_sensors(instance: dg.DagsterInstance) -> None:
-    """Why `sensor_facts` filters them itself; when this fails, it need not any more."""
-    with pytest.raises(AttributeError, match="'Subquery' object has no attribute 'where'"):
-        instance.get_batch_ticks(["any"], limit=1, statuses=[Status.FAILURE])
-
-
 def test_the_sensor_says_in_dagit_what_it_did_and_what_it_could_not(platform: Platform, receiver: Receiver) -> None:
     write_routes(platform.settings, receiver.url, "http://127.0.0.1:1/")
     platform.run("2026-11-20", fails=True)
