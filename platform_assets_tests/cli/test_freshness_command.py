@@ -97,7 +97,9 @@ def test_what_landed_and_was_never_ingested_is_seen(home: Path) -> None:
 
 @pytest.mark.usefixtures("home")
 def test_watch_tells_each_table_once_and_ends_with_ctrl_c() -> None:
-    start = "from platform_assets.cli import app; app()"
+    # Whoever runs the tests in the background may have them ignore interrupts, and all that they start.
+    heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    start = f"{heeds}; from platform_assets.cli import app; app()"
     command = [sys.executable, "-c", start, "freshness", "--watch", "--json", "--domain", "commerce"]
     expected = len(answer("--domain", "commerce"))
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:
