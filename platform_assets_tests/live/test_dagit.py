@@ -166,7 +166,8 @@ def test_the_overview_of_orders_shows_description_columns_freshness_owner_and_pl
     expect(body).to_contain_text("Fails if more than 5 minutes since last materialization")
     expect(body).to_contain_text("Warns if more than 2 minutes since last materialization")
     expect(body).to_contain_text("lakehouse/warehouse/gold/fact_orders")
-    for text in ("Owners", "commerce", "layer: gold", "Iceberg", "dbt", "keep_up_to_date", "non-nullable", "unique"):
+    # Two sensors: what keeps it up to date, and what mends it.
+    for text in ("Owners", "commerce", "layer: gold", "Iceberg", "dbt", "2 sensors", "non-nullable", "unique"):
         expect(body).to_contain_text(text)
     shoot("fact_orders-overview")
 
@@ -206,11 +207,12 @@ def test_the_lineage_of_orders_leads_back_to_landing(page: Page, platform: Platf
 def test_every_sensor_can_be_switched_off_by_itself(page: Page, platform: Platform, shoot: Shoot) -> None:
     page.goto(f"{platform.dagit_url}/automation")
     names = [f"arrivals_{source}" for source in ("fakestore_carts", "fakestore_products", "fakestore_users")]
-    for name in (*names, "arrivals_web_events", "poll_fakestore_carts", "keep_up_to_date"):
+    standard = (*names, "arrivals_web_events", "poll_fakestore_carts", "freshness", "mend_failed", "alerts")
+    for name in (*standard, "keep_up_to_date"):
         expect(page.get_by_text(name, exact=True).first).to_be_visible()
-    expect(page.get_by_text("Standard sensor")).to_have_count(len(names) + 2)
+    expect(page.get_by_text("Standard sensor")).to_have_count(len(standard))
     expect(page.get_by_text("Automation condition sensor")).to_have_count(1)
-    expect(page.get_by_role("checkbox", checked=True)).to_have_count(len(names) + 3)  # its switch is on
+    expect(page.get_by_role("checkbox", checked=True)).to_have_count(len(standard) + 1)  # its switch is on
     shoot("automation")
 
 
