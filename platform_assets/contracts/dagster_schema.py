@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import cache
 
 import dagster as dg
 
@@ -27,12 +28,30 @@ def table_schema(contract: Contract) -> dg.TableSchema:
 
 
 def _column(contract: Contract, column: Column, says: list[str]) -> dg.TableColumn:
+    unique = contract.key == (column.name,)
+    pii = column.classification is Classification.PII
+    return _table_column(column.name, column.type, column.description, column.nullable, unique, pii, tuple(says))
+
+
+@cache  # most columns are like one of another table: the origin of every bronze table, the values of a quarantine
+def _table_column(  # noqa: PLR0917 - hashable, for the cache
+    name: str,
+    kind: str,
+    description: str,
+    nullable: bool,  # noqa: FBT001
+    unique: bool,  # noqa: FBT001
+    pii: bool,  # noqa: FBT001
+    says: tuple[str, ...],
+) -> dg.TableColumn:
     return dg.TableColumn(
-        name=column.name,
-        type=column.type,
-        description=column.description or None,
-        constraints=dg.TableColumnConstraints(
-            nullable=column.nullable, unique=contract.key == (column.name,), other=says
-        ),
-        tags={"classification": "pii"} if column.classification is Classification.PII else {},
+        name=name,
+        type=kind,
+        description=description or None,
+        constraints=_constraints(nullable, unique, says),
+        tags={"classification": "pii"} if pii else {},
     )
+
+
+@cache
+def _constraints(nullable: bool, unique: bool, says: tuple[str, ...]) -> dg.TableColumnConstraints:  # noqa: FBT001
+    return dg.TableColumnConstraints(nullable=nullable, unique=unique, other=list(says))
