@@ -63,14 +63,14 @@ def test(
 ) -> None:
     """Send a test message to a route, and the message that it is over."""
     from platform_assets.automation.alerts.channels import DeliveryFailed, deliver
-    from platform_assets.automation.alerts.messages import test_messages
+    from platform_assets.automation.alerts.messages import sample_messages
     from platform_assets.automation.alerts.rules import read_alert_settings
 
     settings = settings_here()
     with _told():
         alerts = read_alert_settings(settings.alert_routes)
         try:
-            for message in test_messages(datetime.now(UTC), settings.dagit_url):
+            for message in sample_messages(datetime.now(UTC), settings.dagit_url):
                 deliver(settings, alerts, route, message)
         except DeliveryFailed as error:
             raise failure(str(error)) from None

@@ -170,8 +170,18 @@ def _classify(column: Column, classification: Mapping[str, Classification]) -> C
     return column
 
 
+def classified(record: SchemaColumns, classification: Mapping[str, Classification]) -> SchemaColumns:
+    """The same with what of the classification its columns have; a path that they do not have says nothing here."""
+    return replace(record, columns=tuple(_classify(column, classification) for column in record.columns))
+
+
+def classifiable(columns: Iterable[Column]) -> set[str]:
+    """The dotted paths that a classification may name: columns, and what they are in."""
+    return {".".join(column.path[:length]) for column in columns for length in range(1, len(column.path) + 1)}
+
+
 def _refuse_unknown_paths(columns: list[Column], classification: Mapping[str, Classification]) -> None:
-    known = {".".join(column.path[:length]) for column in columns for length in range(1, len(column.path) + 1)}
+    known = classifiable(columns)
     for path in classification:
         if path not in known:
             raise ContractError(f"classification names {path!r}, which the schema does not have")

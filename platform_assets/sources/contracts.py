@@ -14,7 +14,7 @@ from platform_assets.contracts.rules import REFERENCES
 from platform_assets.sources.model import Kind, SilverTable, Source, Validation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
 ARRIVAL_DATE = "_arrival_date"
@@ -60,8 +60,9 @@ def bronze_fields(source: Source) -> tuple[BronzeField, ...]:
     if source.record_schema is None:
         return (BronzeField(WHOLE_RECORD, None, text=False),)
     fields: dict[str | None, BronzeField] = {}
-    for version in (source, *(source.at(table) for table in source.file.silver if table.json_schema)):
-        for field in _fields(version):
+    secrets = secret_paths(source)
+    for version in _versions(source):
+        for field in _fields(version, secrets):
             if fields.setdefault(field.source_name, field).text != field.text:
                 raise ContractError(
                     f"`{field.source_name}` is text in one version of the schema and not in another, and bronze keeps "
@@ -70,19 +71,23 @@ def bronze_fields(source: Source) -> tuple[BronzeField, ...]:
     return tuple(fields.values())
 
 
-def _fields(source: Source) -> Iterator[BronzeField]:
+def _versions(source: Source) -> list[Source]:
+    """The source in each version of its schema that a table is made by."""
+    return [source, *(source.at(table) for table in source.file.silver if table.json_schema)]
+
+
+def _fields(source: Source, secrets: Sequence[tuple[str, ...]]) -> Iterator[BronzeField]:
     leaves = source.record.columns
     for source_name, name in bronze_names(_properties(source)).items():
         below = [leaf for leaf in leaves if leaf.path[0] == source_name]
-        secrets = tuple(leaf.path[1:] for leaf in below if leaf.classification is Classification.SECRET)
-        if () in secrets or len(secrets) == len(below):
+        if all(leaf.classification is Classification.SECRET for leaf in below):
             continue
         only = below[0] if len(below) == 1 and len(below[0].path) == 1 else None
         yield BronzeField(
             name,
             source_name,
             text=only is not None and only.type in TEXT_TYPES,
-            dropped=secrets,
+            dropped=tuple(path[1:] for path in secrets if path[0] == source_name),
             required=any(not leaf.nullable for leaf in below),
             blank=only is not None and only.type == "string",
         )
@@ -90,8 +95,7 @@ def _fields(source: Source) -> Iterator[BronzeField]:
 
 def declared_names(source: Source) -> tuple[str, ...]:
     """The members of a record that some version of its schema knows."""
-    known = (source, *(source.at(table) for table in source.file.silver if table.json_schema))
-    return tuple(dict.fromkeys(name for version in known for name in _properties(version)))
+    return tuple(dict.fromkeys(name for version in _versions(source) for name in _properties(version)))
 
 
 def _properties(source: Source) -> Mapping[str, Any]:
@@ -100,8 +104,9 @@ def _properties(source: Source) -> Mapping[str, Any]:
 
 
 def secret_paths(source: Source) -> tuple[tuple[str, ...], ...]:
-    """Where a record holds what bronze must not keep."""
-    return tuple(leaf.path for leaf in source.record.columns if leaf.classification is Classification.SECRET)
+    """Where a record, in any version of its schema, holds what bronze must not keep."""
+    leaves = [leaf for version in _versions(source) for leaf in version.record.columns]
+    return tuple(dict.fromkeys(leaf.path for leaf in leaves if leaf.classification is Classification.SECRET))
 
 
 @cache

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJson
 from pydantic_core import CoreSchema, core_schema
 
 from platform_assets.contracts.compatibility import Evolution
-from platform_assets.contracts.json_schema import SchemaColumns, read_json_schema
+from platform_assets.contracts.json_schema import SchemaColumns, classified, read_json_schema
 from platform_assets.contracts.migration import Migration
 from platform_assets.contracts.model import Classification
 from platform_assets.sources.alert_condition import Condition, Metric, parse_condition
@@ -366,5 +366,5 @@ class Source:
         if table.json_schema is None:
             return self
         version, schema = self.versions[table.json_schema]
-        record = read_json_schema(schema, self.file.classification)
+        record = classified(read_json_schema(schema, {}), self.file.classification)
         return replace(self, record_schema=schema, record=record, schema_version=version, versions={})

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from platform_assets.contracts.checks import CheckError
-from platform_assets.contracts.json_schema import read_json_schema
+from platform_assets.contracts.json_schema import classifiable, classified, read_json_schema
 from platform_assets.contracts.model import ContractError
 from platform_assets.settings import load_settings
 from platform_assets.sources.contracts import bronze_contract, quarantine_contract, silver_contract
@@ -123,32 +123,52 @@ def _source(yaml: YamlFile, file: SourceFile) -> Source:
     folder = yaml.path.parent
     schema_path = folder / file.json_schema.file if file.json_schema.file else find_schema(folder, file.source_id)
     if schema_path is None:
+        _refuse_without_schema(yaml, file)
         return Source(filled(file, read_json_schema({"properties": {}}, {})), None, folder)
     try:
         schema = read_schema(schema_path)
     except SourceError as error:
         raise yaml.error(("schema", "file"), str(error)) if file.json_schema.file else error from None
-    record = _record(yaml, file, schema_path, schema)
+    own = _own_schemas(yaml, file)
+    record = _record(yaml, file, schema_path, schema, own)
     full, notes = without_unknown_checks(filled(file, record), record)
     version = schema_version(schema_path, schema)
-    source = Source(full, schema, folder, version, _own_schemas(yaml, full), notes, record=record)
+    source = Source(full, schema, folder, version, own, notes, record=record)
     _refuse_contradictions(yaml, source)
     return source
 
 
-def _record(yaml: YamlFile, file: SourceFile, schema_path: Path, schema: Mapping[str, Any]) -> SchemaColumns:
-    """The columns of a record; an error says which of the two files is wrong."""
+def _refuse_without_schema(yaml: YamlFile, file: SourceFile) -> None:
+    """Bronze keeps each record whole then: it could neither drop a secret nor make a table of it."""
+    said = [name for name in ("classification", "silver", "event_time") if getattr(file, name)]
+    if file.processing.bronze_to_silver:
+        said.append("processing")
+    if said:
+        raise yaml.error((said[0],), f"`{said[0]}` is about fields, and there is no schema that has any; add one")
+
+
+def _record(
+    yaml: YamlFile,
+    file: SourceFile,
+    schema_path: Path,
+    schema: Mapping[str, Any],
+    own: Mapping[str, tuple[int, Mapping[str, Any]]],
+) -> SchemaColumns:
+    """The columns of a record; what is classified stands in some version of the schema."""
     try:
-        return read_json_schema(schema, file.classification)
-    except ContractError as error:
-        wrong = error
-    try:
-        record = read_json_schema(schema, {})
+        record = classified(read_json_schema(schema, {}), file.classification)
     except ContractError as error:
         raise SourceError(f"{schema_path}: {error}") from None
-    unknown = next((path for path in file.classification if repr(path) in str(wrong)), "")
-    paths = [".".join(column.path) for column in record.columns]
-    raise yaml.error(("classification", unknown), f"{wrong}{nearest(unknown, paths)}")
+    known = classifiable(record.columns)
+    for _, version in own.values():
+        known |= classifiable(read_json_schema(version, {}).columns)
+    for path in file.classification:
+        if path not in known:
+            hint = nearest(path, sorted(known))
+            raise yaml.error(
+                ("classification", path), f"classification names {path!r}, which the schema does not have{hint}"
+            )
+    return record
 
 
 def _own_schemas(yaml: YamlFile, file: SourceFile) -> dict[str, tuple[int, Mapping[str, Any]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from platform_assets.sources.contracts import bronze_fields, secret_paths, silver_contract
 from platform_assets.sources.registry import load_source, load_sources
 from platform_assets.sources.yaml_file import SourceError
 from platform_assets_tests.lakehouse.bronze_rows import object_schema, write_source, write_source_files
@@ -105,3 +107,34 @@ def test_reading_the_sources_loads_no_engine() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_secret_that_only_a_later_version_has_never_gets_into_bronze(tmp_path: Path) -> None:
+    person = object_schema(name=NAME)
+    first = object_schema("id", id={"type": "integer"}, person=person)
+    later = object_schema(
+        "id", id={"type": "integer"}, person=object_schema(name=NAME, pin=NAME), token=NAME, mail=NAME
+    )
+    tables = [*silver(), {**silver()[0], "table": "things_v2", "schema": "schema.v2.json"}]
+    classified = {"person.pin": "secret", "token": "secret", "mail": "pii"}
+    write_source_files(
+        tmp_path / "things", first, schema={"file": "schema.v1.json"}, silver=tables, classification=classified
+    )
+    (tmp_path / "things" / "schema.v2.json").write_text(json.dumps(later), encoding="utf-8")
+    source = load_source(tmp_path / "things")
+    kept = {field.source_name: field.dropped for field in bronze_fields(source)}
+    assert kept == {"id": (), "person": (("pin",),), "mail": ()}
+    assert set(secret_paths(source)) == {("person", "pin"), ("token",)}
+    second = silver_contract(source, source.file.silver[1])
+    assert second.pii == ("mail",)
+    assert "token" not in [column.name for column in second.columns]
+
+
+@pytest.mark.parametrize(
+    "said", [{"classification": {"password": "secret"}}, {"event_time": "at"}, {"silver": silver()}]
+)
+def test_what_is_about_fields_is_refused_where_no_schema_has_any(tmp_path: Path, said: dict[str, Any]) -> None:
+    write_source_files(tmp_path / "things", SCHEMA, **{"silver": None, **said})
+    (tmp_path / "things" / "schema.v1.json").unlink()
+    with pytest.raises(SourceError, match=f"`{next(iter(said))}` is about fields, and there is no schema"):
+        load_source(tmp_path / "things")

@@ -107,7 +107,7 @@ def _when(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def test_messages(now: datetime, dagit_url: str | None) -> list[Message]:
+def sample_messages(now: datetime, dagit_url: str | None) -> list[Message]:
     """What `platform-assets alerts test` sends: an incident that is none, and its end."""
     seen = Observation(Kind.CHECK_WARNED, "test", "This is a test; nothing is wrong.", now, name="test", look="/")
     begun = Incident(seen, "Test", AlertSeverity.INFO, (), now)

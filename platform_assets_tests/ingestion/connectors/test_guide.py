@@ -42,7 +42,7 @@ def test_the_guide_s_connector_does_what_the_guide_says(
         (folder / "source.yaml").write_text(said.replace("https://rates.bank.example.com", api.root), encoding="utf-8")
         tick = Ticks(settings, load_source(folder))
         began = tick.now
-        api.says({"EUR": 0.93, "XXX": 1})
+        api.says({"EUR": 0.93, "XTS": 1})
         assert len(tick().objects) == 1
         tick(after=3_600)
     assert tick.records()[0] == {"currency": "EUR", "rate": 0.93}
