@@ -28,8 +28,8 @@ def show(
 
     from platform_assets.contracts.bigquery_schema import bigquery_schema
     from platform_assets.contracts.markdown import markdown_page
+    from platform_assets.contracts.words import nearest
     from platform_assets.lakehouse.declared import declared_tables
-    from platform_assets.sources.problems import nearest
 
     tables = {declared.name: declared for declared in declared_tables(settings_here().dbt_project)}
     if table not in tables:

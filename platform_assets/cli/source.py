@@ -299,7 +299,7 @@ def folder_of(which: str) -> Path:
     Raises:
         typer.Exit: there is none.
     """
-    from platform_assets.sources.problems import nearest
+    from platform_assets.contracts.words import nearest
     from platform_assets.sources.registry import SOURCE_FILE
 
     root = settings_here().sources

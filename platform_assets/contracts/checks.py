@@ -6,13 +6,13 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
-from difflib import get_close_matches
 from typing import Any
 
 from platform_assets.contracts import windows
 from platform_assets.contracts.check_catalogue import NAMES, Check, Family, Given, Parameter, Value, family
 from platform_assets.contracts.model import Column, ContractError, Rule, Severity
 from platform_assets.contracts.rules import COMPARISONS
+from platform_assets.contracts.words import nearest
 
 _COMMON = ("check", "severity", "name")
 _REFERENCE = re.compile(r"\w+\.\w+\.\w+")
@@ -197,8 +197,7 @@ def _is_mapping(written: object) -> bool:
 
 def _nearest(word: object, known: Iterable[str]) -> str:
     words = sorted(known)
-    close = get_close_matches(str(word), words, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; expected one of {', '.join(words) or 'none'}"
+    return nearest(str(word), words) or f"; expected one of {', '.join(words) or 'none'}"
 
 
 def _number(value: object) -> int | float:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from platform_assets.ingestion.pubsub import open_publisher, subscription_path, topic_path
 
 if TYPE_CHECKING:
     from platform_assets.settings import Settings
@@ -38,23 +41,17 @@ def ensure_topic(settings: Settings, topic: str, subscription: str) -> bool:
     from google.cloud import pubsub_v1
 
     new = False
-    with pubsub_v1.SubscriberClient() as subscriber:
-        publisher = pubsub_v1.PublisherClient()
-        topic_path, subscription_path = topic_name(settings, topic), subscription_name(settings, subscription)
-        try:
-            publisher.create_topic(name=topic_path)
+    with open_publisher() as publisher, pubsub_v1.SubscriberClient() as subscriber:
+        with suppress(AlreadyExists):
+            publisher.create_topic(name=topic_path(settings, topic))
             new = True
-        except AlreadyExists:
-            pass
-        try:
+        with suppress(AlreadyExists):
             subscriber.create_subscription(
-                name=subscription_path, topic=topic_path, ack_deadline_seconds=ACK_DEADLINE_SECONDS
+                name=subscription_path(settings, subscription),
+                topic=topic_path(settings, topic),
+                ack_deadline_seconds=ACK_DEADLINE_SECONDS,
             )
             new = True
-        except AlreadyExists:
-            pass
-        publisher.stop()
-        publisher.transport.close()
     return new
 
 
@@ -67,15 +64,3 @@ def ensure_for(settings: Settings, source: Source) -> list[str]:
     if ingestion.topic and ingestion.subscription and ensure_topic(settings, ingestion.topic, ingestion.subscription):
         new.append(f"{ingestion.topic} → {ingestion.subscription}")
     return new
-
-
-def topic_name(settings: Settings, topic: str) -> str:
-    """The full name of a topic."""
-    return topic if topic.startswith("projects/") else f"projects/{settings.project}/topics/{topic}"
-
-
-def subscription_name(settings: Settings, subscription: str) -> str:
-    """The full name of a subscription."""
-    if subscription.startswith("projects/"):
-        return subscription
-    return f"projects/{settings.project}/subscriptions/{subscription}"

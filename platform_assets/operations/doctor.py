@@ -165,6 +165,7 @@ def _pubsub(settings: Settings) -> Iterator[Finding]:
     from google.api_core.exceptions import NotFound
     from google.cloud import pubsub_v1
 
+    from platform_assets.ingestion.pubsub import subscription_path
     from platform_assets.sources.registry import load_sources
 
     with pubsub_v1.SubscriberClient() as subscriber:
@@ -172,7 +173,7 @@ def _pubsub(settings: Settings) -> Iterator[Finding]:
             name = source.file.ingestion.subscription
             if name is None:
                 continue
-            path = subscriber.subscription_path(settings.project, name)
+            path = subscription_path(settings, name)
             try:
                 subscriber.get_subscription(subscription=path, timeout=5)
             except NotFound:

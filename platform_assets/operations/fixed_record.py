@@ -13,8 +13,8 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from platform_assets.contracts.words import nearest
 from platform_assets.operations.quarantined_rows import QuarantineError
-from platform_assets.sources.problems import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,6 +10,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from platform_assets.contracts.rules import literal, quote
+from platform_assets.contracts.words import nearest
 from platform_assets.lakehouse.decisions import (
     DECIDED_AT,
     DECIDED_BY,
@@ -22,7 +23,6 @@ from platform_assets.lakehouse.decisions import (
     partition_column,
 )
 from platform_assets.sources.contracts import BROKEN_RULES, LINE_NUMBER
-from platform_assets.sources.problems import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

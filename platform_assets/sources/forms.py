@@ -7,9 +7,9 @@ in here, from what it does say and from its schema, so that a source of six line
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from platform_assets.contracts.words import nearest, title_of
 from platform_assets.sources.ingestion_settings import Ingestion, Pattern
 from platform_assets.sources.model import Kind, SilverTable, SourceFile
 from platform_assets.sources.yaml_file import Place, YamlFile
@@ -58,7 +58,7 @@ def tables_of(file: SourceFile) -> list[SourceFile]:
         file.model_copy(
             update={
                 "source_id": f"{file.source_id}_{table}",
-                "display_name": f"{file.display_name or _title(file.source_id)}: {table}",
+                "display_name": f"{file.display_name or title_of(file.source_id)}: {table}",
                 "ingestion": file.ingestion.model_copy(
                     update={"tables": (), "location": _folder_of(file.ingestion.location, table)}
                 ),
@@ -77,7 +77,7 @@ def _folder_of(location: str | None, table: str) -> str | None:
 
 def filled(file: SourceFile, record: SchemaColumns) -> SourceFile:
     """The file with everything that follows from it and from the columns of its record."""
-    title = file.display_name or _title(file.source_id)
+    title = file.display_name or title_of(file.source_id)
     named = file.model_copy(
         update={
             "display_name": title,
@@ -115,11 +115,7 @@ def without_unknown_checks(file: SourceFile, record: SchemaColumns) -> tuple[Sou
 
 
 def _waits(field: object, columns: list[str]) -> bool:
-    return isinstance(field, str) and field not in columns and not get_close_matches(field, columns, n=1)
-
-
-def _title(name: str) -> str:
-    return name.replace("_", " ").capitalize()
+    return isinstance(field, str) and field not in columns and not nearest(field, columns)
 
 
 def _with_topic(file: SourceFile) -> Ingestion:

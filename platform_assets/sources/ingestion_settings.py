@@ -5,12 +5,12 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from platform_assets.contracts.words import nearest
 from platform_assets.sources.own_code import is_reference
 
 _DURATION = re.compile(r"(\d+) *(s|m|h|d)")
@@ -256,10 +256,9 @@ class Ingestion(BaseModel):
                 raise ValueError(f"ingestion.connector_type {self.connector_type} needs ingestion.params.{name}")
         for name in self.params:
             if name not in {*needed, *known}:
-                close = get_close_matches(name, [*needed, *known], n=1)
-                hint = f"did you mean `{close[0]}`?" if close else f"it knows {', '.join([*needed, *known])}"
+                hint = nearest(name, [*needed, *known]) or f"; it knows {', '.join([*needed, *known])}"
                 raise ValueError(
-                    f"ingestion.params.{name} means nothing for connector_type {self.connector_type}; {hint}"
+                    f"ingestion.params.{name} means nothing for connector_type {self.connector_type}{hint}"
                 )
 
     def _check_secrets(self) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from enum import Enum
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
+from platform_assets.contracts.words import nearest
 from platform_assets.sources.yaml_file import SourceError
 
 if TYPE_CHECKING:
@@ -40,12 +40,6 @@ def refused(file: YamlFile, model: type[BaseModel], error: ValidationError, shor
     problems = error.errors()
     found = sorted((file.line(_place(file, p)), _sentence(model, p, short_form)) for p in problems)
     return SourceError("\n".join(f"{file.path}:{line}: {sentence}" for line, sentence in found))
-
-
-def nearest(word: str, words: Sequence[str]) -> str:
-    """` (did you mean …?)`, or nothing if no word is near."""
-    close = get_close_matches(word.lower(), words, n=1, cutoff=0.6)
-    return f"; did you mean `{close[0]}`?" if close else ""
 
 
 def _place(file: YamlFile, problem: ErrorDetails) -> Place:

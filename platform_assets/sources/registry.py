@@ -13,11 +13,12 @@ from pydantic import ValidationError
 from platform_assets.contracts.checks import CheckError
 from platform_assets.contracts.json_schema import classifiable, classified, read_json_schema
 from platform_assets.contracts.model import ContractError
+from platform_assets.contracts.words import nearest
 from platform_assets.settings import load_settings
 from platform_assets.sources.contracts import bronze_contract, quarantine_contract, silver_contract
 from platform_assets.sources.forms import SHORT_FORM, filled, nested, tables_of, without_unknown_checks
 from platform_assets.sources.model import Source, SourceFile
-from platform_assets.sources.problems import nearest, refused
+from platform_assets.sources.problems import refused
 from platform_assets.sources.schema_file import find_schema, read_schema, schema_version
 from platform_assets.sources.yaml_file import SourceError, read_yaml
 

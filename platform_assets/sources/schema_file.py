@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from platform_assets.contracts.words import nearest
 from platform_assets.sources.yaml_file import SourceError
 
 if TYPE_CHECKING:
@@ -117,9 +117,7 @@ def _property(path: Path, field: Mapping[str, Any], here: str, mode: str) -> dic
 def _one_of(path: Path, where: str, word: str, words: Sequence[str]) -> str:
     if word in words:
         return word
-    nearest = get_close_matches(word, words, n=1)
-    hint = f"; did you mean {nearest[0]}?" if nearest else ""
-    raise SourceError(f"{path}: `{where}` is {word!r}, expected one of {', '.join(words)}{hint}")
+    raise SourceError(f"{path}: `{where}` is {word!r}, expected one of {', '.join(words)}{nearest(word, words)}")
 
 
 def _refuse_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

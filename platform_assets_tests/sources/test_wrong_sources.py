@@ -655,7 +655,7 @@ FIELD = '{"name": "return_id", "type": "STRING", "mode": "REQUIRED"}'
         ('{"fields": [{"type": "STRING"}]}', "`fields[0]` needs a `name`"),
         (f'{{"fields": [{FIELD}, {FIELD}]}}', "`fields[1]`: field 'return_id' is declared twice"),
         (f'{{"fields": [{FIELD.replace("STRING", "STRNG")}]}}', "`fields[0].type` is 'STRNG', expected one of STRING"),
-        (f'{{"fields": [{FIELD.replace("STRING", "STRNG")}]}}', "did you mean STRING?"),
+        (f'{{"fields": [{FIELD.replace("STRING", "STRNG")}]}}', "did you mean `STRING`?"),
         (f'{{"fields": [{FIELD.replace("REQUIRED", "NEEDED")}]}}', "`fields[0].mode` is 'NEEDED', expected one of"),
         (f'{{"fields": [{FIELD.replace("STRING", "RECORD")}]}}', "`fields[0].fields` is a list of at least one field"),
         ('{"properties": {"a": {"type": "string"}, "a": {"type": "integer"}}}', "'a' stands twice in one object"),

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from platform_assets.contracts.dbt_yaml import DbtModel, load_models
 from platform_assets.contracts.model import TOKEN_PATTERN, Classification
+from platform_assets.contracts.words import nearest
 from platform_assets.operations.onboarding.metrics import identifier, read_metric
 from platform_assets.operations.onboarding.source_text import comment, scalar
 from platform_assets.sources.contracts import LANDED_AT, silver_contract
-from platform_assets.sources.problems import nearest
 from platform_assets.sources.yaml_file import SourceError
 
 if TYPE_CHECKING:
@@ -169,8 +168,7 @@ def _select(rows: _Rows, expressions: Sequence[str], *after: str) -> str:
 def _joined(rows: _Rows, join: Join, models: Mapping[str, DbtModel]) -> _Rows:
     model = models.get(join.table)
     if model is None:
-        close = get_close_matches(join.table, [*models], n=1, cutoff=0.8)
-        hint = f"; did you mean `{close[0]}`?" if close else ""
+        hint = nearest(join.table, models, near=0.8)
         raise SourceError(
             f"joins {join.table}, which is no model of the dbt project{hint}; write that "
             "model first, or take the join out: the model can be edited when it is there"

@@ -10,6 +10,7 @@ from typing import Any
 
 from platform_assets.contracts.json_schema import read_json_schema
 from platform_assets.contracts.model import Classification, Column
+from platform_assets.contracts.words import title_of
 from platform_assets.operations.onboarding.identity import dating_field, identifying_fields, updating_field
 from platform_assets.operations.onboarding.personal import classify, holds_person
 from platform_assets.operations.onboarding.reading import MAX_RECORDS, read_sample
@@ -84,7 +85,7 @@ def infer(path: Path, name: str = "", limit: int = MAX_RECORDS) -> Inferred:
     sample = read_sample(path, limit)
     records = [plain(record) for record in sample.records]
     described = _Described(sample)
-    schema = {"$schema": DIALECT, **({"title": _title(name)} if name else {}), **described.object((), records)}
+    schema = {"$schema": DIALECT, **({"title": title_of(name)} if name else {}), **described.object((), records)}
     columns = read_json_schema(schema, {}).columns
     classification = {
         ".".join(path): guess
@@ -117,10 +118,6 @@ def _distinct(records: Sequence[Record]) -> Iterator[Record]:
         if text not in seen:
             seen.add(text)
             yield record
-
-
-def _title(name: str) -> str:
-    return name.replace("_", " ").capitalize()
 
 
 def _values(records: Sequence[Record], path: FieldPath) -> Iterator[Any]:

@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from platform_assets.contracts.model import Column
-from platform_assets.sources.problems import nearest
+from platform_assets.contracts.words import nearest
 from platform_assets.sources.yaml_file import SourceError
 
 if TYPE_CHECKING:

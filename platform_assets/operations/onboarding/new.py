@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from platform_assets.contracts.naming import snake_case
+from platform_assets.contracts.words import title_of
 from platform_assets.operations.onboarding.excerpt_file import write_excerpt
 from platform_assets.operations.onboarding.infer import DIALECT, Inferred, infer
 from platform_assets.operations.onboarding.source_text import comment, file_lines, record_lines, scalar
@@ -180,7 +181,7 @@ class _Draft:
         return Template(text).substitute(
             editor=_editor_line(self.folder),
             name=name,
-            title=scalar(_title(name)),
+            title=scalar(title_of(name)),
             owner=scalar(self.owner),
             domain=self.domain,
             topic=name.replace("_", "-"),
@@ -192,13 +193,9 @@ class _Draft:
 
     @property
     def schema_text(self) -> str:
-        head = {"$schema": DIALECT, "title": _title(self.folder.name), "type": "object"}
+        head = {"$schema": DIALECT, "title": title_of(self.folder.name), "type": "object"}
         starter = {**head, "required": [*_STARTER], "properties": _STARTER}
         return json.dumps(self.inferred.schema if self.inferred else starter, indent=2) + "\n"
-
-
-def _title(name: str) -> str:
-    return name.replace("_", " ").capitalize()
 
 
 def _editor_line(folder: Path) -> str:
