@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from platform_assets.assets.bronze import bronze_asset
+from platform_assets.assets.freshness import freshness_checks
 from platform_assets.assets.landing import landing_specs
 from platform_assets.assets.silver import silver_asset
 from platform_assets.assets.warehouse import warehouse_assets
@@ -30,6 +31,7 @@ def build_definitions() -> dg.Definitions:
     ]
     return dg.Definitions(
         assets=[*(spec for source in sources for spec in landing_specs(source)), *with_conditions(tables)],
+        asset_checks=freshness_checks(tables),
         sensors=[
             *arrival_sensors(sources),
             *automation_sensors(),

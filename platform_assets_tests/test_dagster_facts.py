@@ -100,6 +100,17 @@ def test_a_check_has_a_result_for_each_partition(instance: dg.DagsterInstance) -
     assert found.partition == DAY
 
 
+def test_a_result_without_a_run_is_recorded_once_for_each_partition(instance: dg.DagsterInstance) -> None:
+    """Why `automation.freshness_checks` names a run that there is not; when this fails, it need not any more."""
+    key = dg.AssetKey("table")
+    dated = dg.AssetCheckEvaluation(asset_key=key, check_name="fresh", passed=True, partition=DAY)
+    instance.report_runless_asset_event(dated)
+    with pytest.raises(IntegrityError, match="asset_check_executions"):
+        instance.report_runless_asset_event(dated)
+    for _ in range(2):
+        instance.report_runless_asset_event(dg.AssetCheckEvaluation(asset_key=key, check_name="fresh", passed=True))
+
+
 def test_a_failed_check_is_kept_when_its_operation_fails_next(instance: dg.DagsterInstance) -> None:
     """`assets.silver` reports the broken contract and then fails, so that nothing counts as materialised."""
 

@@ -9,6 +9,7 @@ No `from __future__ import annotations` here: Dagster does not resolve the annot
 
 import errno
 import functools
+import inspect
 import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -67,6 +68,8 @@ def told_apart(compute: Compute) -> Compute:
                 raise
             raise PermanentFailure(f"{type(error).__name__}: {error}") from error
 
+    # Dagster asks each operation for them again and again, which was a tenth of the time that it took to make one.
+    vars(judged).update(__signature__=inspect.signature(compute), __annotations__={"context": dg.AssetExecutionContext})
     return judged
 
 

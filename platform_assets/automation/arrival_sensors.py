@@ -17,7 +17,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import dagster as dg
+from dagster import _check as check
 
+from platform_assets.assets.freshness import checks_of_operations
 from platform_assets.assets.landing import landing_key
 from platform_assets.assets.tables import daily_partitions
 from platform_assets.automation.conditions import LIVE_TAGS
@@ -134,7 +136,8 @@ def _look(
 
 def _requests(context: dg.SensorEvaluationContext, tick: Context, source: Source) -> list[dg.RunRequest]:
     """One run per arrival date that has something, unless one is on its way or the last failures ask for patience."""
-    requests = []
+    requests: list[dg.RunRequest] = []
+    graph = check.not_none(context.repository_def).asset_graph
     with ParkedPartitions(tick.settings) as memory:
         parked = {one.partition: one for one in memory.all() if one.asset == f"bronze/{source.name}"}
     for day, arrivals in sorted(tick.ledger.pending(source.name).items(), reverse=True):
@@ -148,6 +151,7 @@ def _requests(context: dg.SensorEvaluationContext, tick: Context, source: Source
             requests.append(
                 dg.RunRequest(
                     partition_key=day.isoformat(),
+                    asset_check_keys=checks_of_operations(graph, [dg.AssetKey(["bronze", source.name])]),
                     run_config={"ops": {f"bronze_{source.name}": {"config": {"new_arrivals_only": True}}}},
                     tags={**LIVE_TAGS, ARRIVAL_TAG: f"{source.name}/{day}"},
                 )

@@ -22,6 +22,7 @@ from dagster import DagsterEventType
 from dagster import _check as check
 
 from platform_assets.assets.failures import PERMANENT
+from platform_assets.assets.freshness import checks_of_operations
 from platform_assets.automation.conditions import LIVE_TAGS, derived_tables
 from platform_assets.ingestion.parked import Parked, ParkedPartitions, utc
 from platform_assets.settings import load_settings
@@ -157,10 +158,11 @@ class _Tick:
     def _request(
         self, keys: Iterable[dg.AssetKey], partition: str, mends: str, attempt: int, run_key: str
     ) -> dg.RunRequest:
-        asked = dg.AssetSelection.assets(*keys).required_multi_asset_neighbors().resolve(self.graph)
+        asked = sorted(dg.AssetSelection.assets(*keys).required_multi_asset_neighbors().resolve(self.graph))
         return dg.RunRequest(
             run_key=run_key,
-            asset_selection=sorted(asked),
+            asset_selection=asked,
+            asset_check_keys=checks_of_operations(self.graph, asked),
             partition_key=partition or None,
             tags={**LIVE_TAGS, MENDS_TAG: mends, ATTEMPT_TAG: str(attempt)},
         )

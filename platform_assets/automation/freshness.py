@@ -1,4 +1,4 @@
-"""Looks at the freshness of every table once a minute and keeps what changed in `ops.freshness`."""
+"""Looks at the freshness of every table once a minute; what changed is kept in `ops.freshness` and shown in Dagit."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ def freshness_sensor() -> dg.SensorDefinition:
         name="freshness",
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Judges how fresh every table is, and keeps what changed in `ops.freshness`.",
+        description="Judges how fresh every table is; what changed goes to `ops.freshness` and the checks `fresh`.",
     )
-    def look() -> dg.SkipReason:
+    def look(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        from platform_assets.automation.freshness_checks import tell
         from platform_assets.ingestion.waiting import landed_since
         from platform_assets.lakehouse.catalog import Lakehouse
         from platform_assets.lakehouse.freshness import table_freshness
@@ -29,6 +30,7 @@ def freshness_sensor() -> dg.SensorDefinition:
         rows = table_freshness(lakehouse, now, landed_since(settings))
         told = record(lakehouse, rows, now)
         late = [row.table.name for row in rows if row.lateness]
-        return dg.SkipReason(f"{len(told)} tables told; late: {', '.join(late) or 'none'}.")
+        skipped = dg.SkipReason(f"{len(told)} tables told; late: {', '.join(late) or 'none'}.")
+        return dg.SensorResult(skip_reason=skipped, asset_events=tell(context.instance, rows, now))
 
     return look

@@ -7,7 +7,7 @@ table whose source is quiet as usual does not turn red.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -67,6 +67,7 @@ class TableFreshness:
         completeness: of its expected partition (of a stream: its newest), where there is something to compare with.
         lateness: what made it late first, at itself or an ancestor, if it warns or fails.
         partitions: the last 30 dates up to its newest or expected one, oldest first.
+        older: dates before those that an input's change waits for, oldest first.
     """
 
     table: DeclaredTable
@@ -78,6 +79,15 @@ class TableFreshness:
     completeness: Completeness | None = None
     lateness: Lateness | None = None
     partitions: tuple[PartitionFreshness, ...] = ()
+    older: tuple[PartitionFreshness, ...] = ()
+
+    def partition(self, day: date) -> PartitionFreshness | None:
+        """How fresh the date is; None if it is none that the table holds or should hold."""
+        for known in (*self.partitions, *self.older):
+            if known.partition == day:
+                return known
+        rows = self.statistics.rows_by_partition.get(day) if self.statistics else None
+        return None if rows is None else PartitionFreshness(day, rows, FreshnessState.PASS, None, None)
 
     def as_json(self) -> dict[str, Any]:
         """One object; times in ISO 8601 (UTC), durations in seconds."""
@@ -106,7 +116,10 @@ class TableFreshness:
 
 
 def table_freshness(
-    lakehouse: Lakehouse, now: datetime, landed_since: Mapping[str, datetime] | None = None
+    lakehouse: Lakehouse,
+    now: datetime,
+    landed_since: Mapping[str, datetime] | None = None,
+    names: Collection[str] | None = None,
 ) -> list[TableFreshness]:
     """The freshness of every declared table.
 
@@ -115,8 +128,12 @@ def table_freshness(
         now: the moment that is asked about (UTC).
         landed_since: for bronze tables that do not hold all that landed, when the oldest such object did
             (`ingestion.waiting`); without it, what landed and was not ingested is not seen.
+        names: only these tables, if given; only they and what they are made of are looked at.
     """
     tables = {table.name: table for table in declared_tables(lakehouse.settings.dbt_project)}
+    if names is not None:
+        needed = _with_ancestors(tables, names)
+        tables = {name: table for name, table in tables.items() if name in needed}
     opened = {name: found for name in tables if (found := lakehouse.find(name)) is not None}
     known = {
         name: Known(statistics(found, tables[name].contract), progress(found), (landed_since or {}).get(name))
@@ -127,6 +144,7 @@ def table_freshness(
     return [
         _judge(table, known, late[name], _completeness(lakehouse, table, known, opened, now), now)
         for name, table in tables.items()
+        if names is None or name in names
     ]
 
 
@@ -142,6 +160,17 @@ def judge(table: DeclaredTable, late: Lateness | None, now: datetime) -> tuple[F
     if table.warn_window is not None and age > table.warn_window:
         return FreshnessState.WARN, f"{told}, more than {in_words(table.warn_window)}"
     return FreshnessState.PASS, told
+
+
+def _with_ancestors(tables: Mapping[str, DeclaredTable], names: Collection[str]) -> set[str]:
+    found: set[str] = set()
+    follow = [name for name in names if name in tables]
+    while follow:
+        name = follow.pop()
+        if name not in found:
+            found.add(name)
+            follow += [above for above in tables[name].inputs if above in tables]
+    return found
 
 
 def _judge(
@@ -167,7 +196,7 @@ def _judge(
         expected,
         completeness,
         None if state is FreshnessState.PASS else late,
-        _partitions(table, known, expected, now),
+        *_partitions(table, known, expected, now),
     )
 
 
@@ -193,28 +222,29 @@ def _completeness(
 
 def _partitions(
     table: DeclaredTable, known: Mapping[str, Known], expected: date | None, now: datetime
-) -> tuple[PartitionFreshness, ...]:
+) -> tuple[tuple[PartitionFreshness, ...], tuple[PartitionFreshness, ...]]:
+    """The last dates, without a gap, and the older ones that wait for an input."""
     here = known[table.name]
     newest = here.statistics.newest_partition
     if newest is None:
-        return ()
+        return (), ()
     promised = expected if table.cadence.daily and table.contract.layer != "quarantine" else None
     last = max(newest, promised) if promised else newest
     first = max(last - timedelta(days=_STRIP - 1), min(here.statistics.rows_by_partition))
     waiting = waiting_partitions(table, known)
-    strip = []
-    for number in range((last - first).days + 1):
-        day = first + timedelta(days=number)
+
+    def judged(day: date) -> PartitionFreshness:
         since, rows = waiting.get(day, (None, ""))[0], here.statistics.rows_by_partition.get(day, 0)
-        made = here.progress.made_at(day)
         if since is not None:
             state, _ = judge(table, Lateness(table.name, since, ""), now)
         elif rows or promised is None:
             state = FreshnessState.PASS
         else:
             state = FreshnessState.FAIL if day <= promised else FreshnessState.UNKNOWN
-        strip.append(PartitionFreshness(day, rows, state, made, since))
-    return tuple(strip)
+        return PartitionFreshness(day, rows, state, here.progress.made_at(day), since)
+
+    strip = tuple(judged(first + timedelta(days=number)) for number in range((last - first).days + 1))
+    return strip, tuple(judged(day) for day in sorted(day for day in waiting if day is not None and day < first))
 
 
 def _iso(moment: date | None) -> str | None:

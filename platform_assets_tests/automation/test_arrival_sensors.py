@@ -116,6 +116,7 @@ def test_an_arrival_is_recorded_once_and_asked_for_until_a_run_takes_it(settings
     assert request.partition_key == DAY
     assert request.tags[ARRIVAL_TAG] == f"{SOURCE}/{DAY}"
     assert request.run_config == {"ops": {"bronze_web_events": {"config": {"new_arrivals_only": True}}}}
+    assert {check.name for check in request.asset_check_keys or ()} == {"contract", "dead_letters", "drift"}
     (event,) = first.asset_events
     assert isinstance(event, dg.AssetMaterialization)
     assert (event.asset_key.path, event.partition) == (["landing", SOURCE], DAY)

@@ -21,7 +21,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 
 def tick() -> str:
-    with dg.build_sensor_context() as context:
+    with dg.DagsterInstance.ephemeral() as instance, dg.build_sensor_context(instance) as context:
         found = freshness_sensor().evaluate_tick(context)
     assert found.run_requests in (None, [])
     return str(found.skip_message)

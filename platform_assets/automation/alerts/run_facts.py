@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from dagster._core.storage.tags import WILL_RETRY_TAG
 
+from platform_assets.assets.freshness import FRESH_CHECK
 from platform_assets.automation.alerts.incidents import Kind, Observation
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ def _of_run(instance: dg.DagsterInstance, record: RunRecord) -> Iterator[Observa
     entries = [r.event_log_entry for r in instance.get_records_for_run(run.run_id, of_type=_EVENTS).records]
     told: set[str | None] = set()  # steps of which a check says what is wrong
     for entry in entries:
-        if (evaluation := _evaluation(entry)) is not None:
+        # Late tables are told by what they are, whether somebody has executed the check by hand or not.
+        if (evaluation := _evaluation(entry)) is not None and evaluation.check_name != FRESH_CHECK:
             yield _of_check(evaluation, evaluation.partition or partition, ended)
             if not evaluation.passed and evaluation.severity is dg.AssetCheckSeverity.ERROR:
                 told.add(entry.step_key)
