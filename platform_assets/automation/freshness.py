@@ -1,12 +1,21 @@
-"""Looks at the freshness of every table once a minute and keeps what changed in `ops.freshness`."""
+"""Looks at the freshness of every table once a minute and keeps what changed in `ops.freshness`.
+
+Four times an hour it decides as well what became of the promises that were due, and keeps that in `ops.sla_outcomes`.
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from platform_assets.settings import load_settings
+
+if TYPE_CHECKING:
+    from platform_assets.lakehouse.catalog import Lakehouse
+
+_QUARTER = 15
 
 
 def freshness_sensor() -> dg.SensorDefinition:
@@ -18,7 +27,7 @@ def freshness_sensor() -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Judges how fresh every table is, and keeps what changed in `ops.freshness`.",
     )
-    def look() -> dg.SkipReason:
+    def look(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         from platform_assets.ingestion.waiting import landed_since
         from platform_assets.lakehouse.catalog import Lakehouse
         from platform_assets.lakehouse.freshness import table_freshness
@@ -29,6 +38,22 @@ def freshness_sensor() -> dg.SensorDefinition:
         rows = table_freshness(lakehouse, now, landed_since(settings))
         told = record(lakehouse, rows, now)
         late = [row.table.name for row in rows if row.lateness]
-        return dg.SkipReason(f"{len(told)} tables told; late: {', '.join(late) or 'none'}.")
+        kept = _keep_outcomes(context, lakehouse, now)
+        return dg.SkipReason(f"{len(told)} tables told; late: {', '.join(late) or 'none'}.{kept}")
 
     return look
+
+
+def _keep_outcomes(context: dg.SensorEvaluationContext, lakehouse: Lakehouse, now: datetime) -> str:
+    """Once for each quarter of an hour, which is all that the cursor is for; says what was missed."""
+    from platform_assets.ingestion.waiting import arrivals
+    from platform_assets.lakehouse import sla
+
+    until = now - sla.SETTLED
+    quarter = until.replace(minute=until.minute // _QUARTER * _QUARTER, second=0, microsecond=0).isoformat()
+    if context.cursor == quarter:
+        return ""
+    decided = sla.record(lakehouse, now, arrivals(lakehouse.settings))
+    context.update_cursor(quarter)
+    missed = sorted({f"{one.table} {one.promise}" for one in decided if one.missed})
+    return f" {len(decided)} outcomes of SLAs; missed: {', '.join(missed)}." if missed else ""

@@ -35,7 +35,7 @@ class Past:
 
         The oldest commit that is left of a partition is no change: what it made anew is unknown.
         """
-        found = []
+        found: list[tuple[datetime, date | None]] = []
         versions: dict[date | None, str] = {}
         for commit in self.commits:
             before = versions.get(commit.partition)
