@@ -29,7 +29,7 @@ from platform_assets.contracts.words import nearest
 
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?) *%")
-_MINUTES = 24 * 60
+_UNQUOTED = range(10 * 60, 24 * 60)  # to YAML, 10:30 is a number to the base of 60, while 08:00 is text
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def percent(share: float) -> str:
 
 
 def _clock(value: object) -> object:
-    if isinstance(value, int) and 0 <= value < _MINUTES:  # to YAML, an unquoted 10:30 is a number to the base of 60
+    if isinstance(value, int) and value in _UNQUOTED:
         return time(*divmod(value, 60))
     match = _CLOCK.fullmatch(value) if isinstance(value, str) else None
     if match is None:
