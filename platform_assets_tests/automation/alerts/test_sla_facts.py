@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 
 import dagster as dg
@@ -93,19 +94,15 @@ def test_a_missed_deadline_is_told_and_that_the_date_came(
         "sla_missed",
         "critical",
     )
-    assert "2026-11-19 is not ready by 08:00 UTC" in begun["text"]
+    assert incident["what"].startswith("2026-11-19 is not ready by 08:00 UTC")
 
-    done = Outcome("gold.fact_orders", "ready by 08:00 UTC", "2026-11-19", EIGHT, 1, 0, 0, HOUR, EIGHT + HOUR)
+    done = replace(missed, unfinished=0, late=HOUR, done_at=EIGHT + HOUR)
     keep(lakehouse, done, at=NOW + HOUR)
-    now = NOW + DAY  # the next deadline was kept; a day without another miss is over
-    keep(
-        lakehouse,
-        Outcome("gold.fact_orders", "ready by 08:00 UTC", "2026-11-20", EIGHT + DAY, 1, 1, 0, -HOUR, now),
-        at=now,
-    )
+    now = NOW + DAY  # the next deadline was kept: a day without another miss is over
+    keep(lakehouse, replace(kept[0], about="2026-11-20", due_at=EIGHT + DAY), at=now)
     for _ in range(2):
         beat(instance, now)
         assert evaluate(here, instance, now).errors == []
         now += timedelta(minutes=3)
     assert len(receiver.calls) == 2
-    assert receiver.calls[1].said["incidents"][0]["state"] == "recovered"
+    assert receiver.calls[1].said["incidents"][0]["status"] == "recovered"
