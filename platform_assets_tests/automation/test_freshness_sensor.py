@@ -49,6 +49,7 @@ class AtNoon(datetime):
 
     @classmethod
     def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
+        """Noon, in UTC."""
         assert tz is UTC
         return NOON
 
