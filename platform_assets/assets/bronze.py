@@ -88,7 +88,8 @@ def bronze_asset(source: "Source") -> dg.AssetsDefinition:
             settings, lakehouse, source, arrival_date, rebuild=not config.new_arrivals_only, run_id=context.run.run_id
         )
         announce(context.instance, lakehouse, source)
-        ledger.mark_ingested(source.name, [(o.name, o.generation) for o in ingested.objects])
+        held = [(o.name, o.generation) for o in ingested.objects]
+        ledger.mark_ingested(source.name, held, ingested.committed_at)
         # What was deleted before it was read will never be ingested: waiting for it would ask for runs for ever.
         gone = set(awaited) - set(ingested.objects)
         ledger.forget_arrivals(source.name, [(o.name, o.generation) for o in gone])

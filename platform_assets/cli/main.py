@@ -15,6 +15,7 @@ from platform_assets.cli.freshness import freshness, freshness_table
 from platform_assets.cli.output import AsJson, failure, rich_table, settings_here, show
 from platform_assets.cli.partitions import partitions_app
 from platform_assets.cli.quarantine import quarantine_app
+from platform_assets.cli.sla import sla
 from platform_assets.cli.source import source_app
 
 app = typer.Typer(
@@ -53,6 +54,7 @@ def up(
 
 
 app.command()(freshness)
+app.command()(sla)
 
 
 @app.command()

@@ -18,6 +18,7 @@ import yaml
 
 from platform_assets.contracts.model import Column, Contract, ContractError, Rule
 from platform_assets.contracts.rules import REFERENCES
+from platform_assets.contracts.sla import Sla, read_sla
 
 LAYERS = ("gold", "mart")
 DEFAULT_MATERIALIZATION = "lakehouse"
@@ -57,6 +58,7 @@ class DbtModel:
         reads_whole: those of `depends_on` that it reads beyond the run's partition (not through `partition_of`).
         freshness_warn_minutes: after how many minutes without a new materialisation the table warns; None if never.
         freshness_fail_minutes: after how many minutes it fails.
+        sla: what it promises about time, where its `meta` says so.
         materialized: how dbt builds it.
         sql_path: the file that computes it.
     """
@@ -73,6 +75,7 @@ class DbtModel:
     freshness_fail_minutes: int
     materialized: str
     sql_path: Path
+    sla: Sla | None = None
 
     @property
     def table(self) -> str:
@@ -164,7 +167,17 @@ def _model(declaration: _Declaration, sql_path: Path | None, layers: Mapping[str
         freshness_fail_minutes=declaration.need(freshness, "fail_minutes", "`config.meta.freshness`"),
         materialized=config.get("materialized", DEFAULT_MATERIALIZATION),
         sql_path=sql_path,
+        sla=_sla(declaration, meta),
     )
+
+
+def _sla(declaration: _Declaration, meta: Mapping[str, Any]) -> Sla | None:
+    if "sla" not in meta:
+        return None
+    try:
+        return read_sla(meta["sla"])
+    except ValueError as error:
+        raise declaration.error(f"`config.meta`: {error}") from None
 
 
 def _query(declaration: _Declaration, sql_path: Path) -> str:

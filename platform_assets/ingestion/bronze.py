@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,12 +56,14 @@ class Ingested:
         rows: rows that were committed.
         dead_letters: records that could not be read, and faults of whole objects.
         publication: the commit, or None if there was nothing new.
+        committed_at: when the partition was last committed, at which it had all objects; None if it never was.
     """
 
     objects: tuple[LandingObject, ...]
     rows: int
     dead_letters: int
     publication: Publication | None
+    committed_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,7 @@ def _ingest_once(
         landed = tuple(landing.objects(source.name, arrival_date))
         plan = _plan(lakehouse, connection, contract, landed, arrival_date, rebuild)
         if not plan.objects and not plan.replace:
-            return Ingested(landed, 0, 0, None)
+            return Ingested(landed, 0, 0, None, _committed_at(plan.table, arrival_date))
         records = _read(settings, landing, connection, source, plan.objects)
         landing.put_dead_letters(records.dead_letters)
         rows = bronze_rows(connection, settings, source, arrival_date)
@@ -138,7 +141,19 @@ def _ingest_once(
         published = publish(
             lakehouse, contract, connection, rows, base=plan.table, partition=arrival_date, properties=properties
         )
-    return Ingested(landed, published.rows, records.refused + records.faults, published)
+    committed_at = _committed_at(plan.table, arrival_date)
+    return Ingested(landed, published.rows, records.refused + records.faults, published, committed_at)
+
+
+def _committed_at(table: Table, arrival_date: date) -> datetime | None:
+    """When rows of the partition were last committed."""
+    of_partition = (
+        snapshot
+        for snapshot in table.snapshots()
+        if snapshot.summary and snapshot.summary.additional_properties.get("platform.partition") == str(arrival_date)
+    )
+    newest = max((snapshot.timestamp_ms for snapshot in of_partition), default=None)
+    return None if newest is None else datetime.fromtimestamp(newest / 1000, UTC)
 
 
 def _plan(

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from platform_assets.ingestion.landing import LandingObject
 from platform_assets.ingestion.ledger_tables import Tables, create_tables, insert_of, tables
+from platform_assets.lakehouse.outcomes import Arrival
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Table
@@ -147,6 +148,26 @@ class Ledger:
         with self._transaction() as connection:
             for chunk in _chunks(keys):
                 connection.execute(gone, [{"of_name": name, "of_generation": number} for name, number in chunk])
+
+    def arrivals(self, source: str, since: datetime) -> list[Arrival]:
+        """What was seen or ingested since, or is not ingested yet."""
+        from sqlalchemy import or_, select
+
+        these = self._tables.arrivals.c
+        moment = _moment(since)
+        recent = or_(these.seen_at >= moment, these.ingested_at >= moment, these.ingested_at.is_(None))
+        wanted = select(these.arrival_date, these.landed_at, these.seen_at, these.ingested_at)
+        with self._transaction() as connection:
+            found = connection.execute(wanted.where(these.source == source, recent)).all()
+        return [
+            Arrival(
+                row.arrival_date,
+                _utc(row.landed_at),
+                _utc(row.seen_at),
+                None if row.ingested_at is None else _utc(row.ingested_at),
+            )
+            for row in found
+        ]
 
     def has_arrival(self, source: str, arrival_date: date) -> bool:
         """Whether anything has been seen of a source on a date."""

@@ -60,6 +60,7 @@ def tables() -> Tables:
         Column("ingested_at", moment),
     )
     Index("arrivals_waiting", arrivals.c.source, arrivals.c.ingested_at)
+    Index("arrivals_seen", arrivals.c.source, arrivals.c.seen_at)
     drift = Table(
         "drift",
         metadata,

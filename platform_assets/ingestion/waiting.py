@@ -1,4 +1,4 @@
-"""What has landed and is not in bronze yet, as freshness wants to know it."""
+"""What has landed, and when bronze had it, as freshness and SLAs want to know it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from platform_assets.ingestion.ledger import Ledger
 from platform_assets.sources.registry import load_sources
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
+    from platform_assets.lakehouse.outcomes import Arrival
     from platform_assets.settings import Settings
 
 
@@ -22,3 +24,13 @@ def landed_since(settings: Settings) -> dict[str, datetime]:
             if waiting:
                 found[f"bronze.{source.name}"] = min(waiting)
     return found
+
+
+def arrivals(settings: Settings) -> Callable[[Mapping[str, datetime]], dict[str, Sequence[Arrival]]]:
+    """What reads, of bronze tables, all that was seen or ingested from the moment of each on, or is not ingested."""
+
+    def read(starts: Mapping[str, datetime]) -> dict[str, Sequence[Arrival]]:
+        with Ledger(settings) as ledger:
+            return {name: ledger.arrivals(name.removeprefix("bronze."), since) for name, since in starts.items()}
+
+    return read

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from platform_assets.contracts.dbt_yaml import load_models
+from platform_assets.contracts.sla import Promise, promises_of
 from platform_assets.sources.contracts import contracts_of
 from platform_assets.sources.registry import load_sources
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from platform_assets.contracts.model import Contract
+    from platform_assets.sources.model import Source
 
 ONE_DAY = timedelta(days=1)
 
@@ -47,6 +49,7 @@ class DeclaredTable:
             it no rows.
         cadence: that of the sources that it comes from.
         counted_in: the bronze table of which silver accounts for every row, one by one (I2), if any.
+        sla: what it promises about time (`contracts.sla`), measured in `lakehouse.outcomes`.
     """
 
     contract: Contract
@@ -57,6 +60,7 @@ class DeclaredTable:
     inputs: tuple[str, ...] = ()
     cadence: Cadence = Cadence()
     counted_in: str | None = None
+    sla: tuple[Promise, ...] = ()
 
     @property
     def name(self) -> str:
@@ -91,7 +95,16 @@ def _source_tables() -> Iterator[DeclaredTable]:
                 inputs=() if contract.layer == "bronze" else (bronze,),
                 cadence=cadence,
                 counted_in=bronze if counted else None,
+                sla=_promises(source, contract),
             )
+
+
+def _promises(source: Source, contract: Contract) -> tuple[Promise, ...]:
+    """What a table of a source promises about time. Of bad rows nobody is promised anything."""
+    if contract.layer == "quarantine":
+        return ()
+    own = {f"silver.{table.table}": table.sla for table in source.file.silver}.get(contract.table)
+    return promises_of(contract.layer, own or source.file.sla, dated=contract.partition_column is not None)
 
 
 def _model_tables(dbt_project: Path) -> Iterator[DeclaredTable]:
@@ -104,6 +117,7 @@ def _model_tables(dbt_project: Path) -> Iterator[DeclaredTable]:
             None if warn is None else timedelta(minutes=warn),
             timedelta(minutes=model.freshness_fail_minutes),
             inputs=model.depends_on,
+            sla=promises_of(model.layer, model.sla, dated=model.partition_column is not None),
         )
 
 

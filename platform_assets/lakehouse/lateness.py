@@ -108,8 +108,13 @@ def expected_partition(table: DeclaredTable, now: datetime) -> date | None:
         return None
     if table.cadence.schedule is None:
         return deadline.date() if table.cadence.daily else None
-    due = _tick(table.cadence.schedule, deadline, back=True)
-    return (due if table.contract.layer == "bronze" else _tick(table.cadence.schedule, due, back=True)).date()
+    return delivered_date(table.contract.layer, table.cadence.schedule, deadline)
+
+
+def delivered_date(layer: str, schedule: str, moment: datetime) -> date:
+    """The date of the last delivery before a moment; in silver and below that of the one before, which it is about."""
+    due = _tick(schedule, moment, back=True)
+    return (due if layer == "bronze" else _tick(schedule, due, back=True)).date()
 
 
 def waiting_partitions(table: DeclaredTable, known: Mapping[str, Known]) -> dict[date | None, tuple[datetime, str]]:

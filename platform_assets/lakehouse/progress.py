@@ -8,9 +8,10 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from pyiceberg.table import Table
+    from pyiceberg.table.snapshots import Snapshot
 
 _TOUCHED = "platform.touched-dates"  # stamped on bronze: event dates of the rows that came or went
 _LATE_ARRIVAL = timedelta(days=2)
@@ -24,6 +25,7 @@ class Commit:
         at: when it was committed (UTC).
         partition: the partition that it replaced or appended to; None for all of them.
         version: of the rows that it published; the same rows have the same.
+        rows: how many it published.
         touched: event dates that its rows belong to, where the table says so (bronze).
         rows_in: rows of the partition that the table below held when this one was made of it; None if not counted.
     """
@@ -31,6 +33,7 @@ class Commit:
     at: datetime
     partition: date | None
     version: str
+    rows: int = field(default=0, kw_only=True)
     touched: tuple[date, ...] | None = None
     rows_in: int | None = None
 
@@ -68,7 +71,7 @@ class Progress:
 
 def progress(table: Table) -> Progress:
     """The progress of a table, as far back as its snapshots are kept."""
-    commits = _commits(table)
+    commits = commits_of(table)
     expired = min((snapshot.sequence_number or 1 for snapshot in table.snapshots()), default=1) > 1
     return replace(progress_of(commits), remembered_since=commits[0].at if expired else None)
 
@@ -94,9 +97,10 @@ def progress_of(commits: Iterable[Commit]) -> Progress:
     return Progress(changed, made, rows_in, tuple(arrivals))
 
 
-def _commits(table: Table) -> list[Commit]:
+def commits_of(table: Table) -> list[Commit]:
+    """What was published to a table, oldest first."""
     found = []
-    for snapshot in sorted(table.snapshots(), key=lambda snapshot: snapshot.sequence_number or 0):
+    for snapshot in sorted(_publications(table), key=lambda snapshot: snapshot.sequence_number or 0):
         said = snapshot.summary.additional_properties if snapshot.summary else {}
         touched, rows_in = said.get(_TOUCHED), said.get("platform.rows-in")
         found.append(
@@ -104,11 +108,21 @@ def _commits(table: Table) -> list[Commit]:
                 at=datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC),
                 partition=_date(said.get("platform.partition", "")),
                 version=said.get("platform.data-version", str(snapshot.snapshot_id)),
+                rows=int(said.get("platform.rows", 0)),
                 touched=None if touched is None else tuple(map(date.fromisoformat, json.loads(touched))),
                 rows_in=None if rows_in is None else int(rows_in),
             )
         )
     return found
+
+
+def _publications(table: Table) -> Iterator[Snapshot]:
+    """The snapshots, but of a replacement only the second: the first takes the old rows out, in the same commit."""
+    from pyiceberg.table.snapshots import Operation
+
+    for snapshot in table.snapshots():
+        if snapshot.summary is None or snapshot.summary.operation is not Operation.DELETE:
+            yield snapshot
 
 
 def _date(text: str) -> date | None:

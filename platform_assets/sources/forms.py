@@ -1,7 +1,7 @@
 """The forms in which a source may be written, brought to the one that `sources.model` describes.
 
-The short form (S1-39 to S1-43) says everything of `ingestion` at the top of the file. What a file leaves open is filled
-in here, from what it does say and from its schema, so that a source of six lines has tables.
+The short form (S1-39 to S1-43) says everything of `ingestion`, and the `sla`, at the top of the file. What a file
+leaves open is filled in here, from what it does say and from its schema, so that a source of six lines has tables.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ SHORT_FORM = {
     "schema_file": ("schema", "file"),
     "pubsub_topic": ("ingestion", "topic"),
     "message_format": ("ingestion", "format"),
+    "sla": ("monitoring", "sla"),
     **{name: ("ingestion", name) for name in Ingestion.model_fields},
 }
 

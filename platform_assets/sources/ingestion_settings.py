@@ -6,27 +6,13 @@ import codecs
 import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from platform_assets.contracts.durations import Seconds
 from platform_assets.contracts.words import nearest
 from platform_assets.sources.own_code import is_reference
-
-_DURATION = re.compile(r"(\d+) *(s|m|h|d)")
-_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-
-
-def _seconds(value: object) -> object:
-    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError(f"{value!r} is no duration; write a number and its unit, such as `60s`, `5m` or `6h`")
-    return int(match[1]) * _UNIT_SECONDS[match[2]]
-
-
-Seconds = Annotated[
-    int, BeforeValidator(_seconds, json_schema_input_type=str), Field(ge=1, json_schema_extra={"examples": ["60s"]})
-]
 
 
 class Pattern(StrEnum):

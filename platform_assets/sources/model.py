@@ -17,6 +17,7 @@ from platform_assets.contracts.compatibility import Evolution
 from platform_assets.contracts.json_schema import SchemaColumns, classified, read_json_schema
 from platform_assets.contracts.migration import Migration
 from platform_assets.contracts.model import Classification
+from platform_assets.contracts.sla import DeclaredSla, Sla
 from platform_assets.sources.alert_condition import Condition, Metric, parse_condition
 from platform_assets.sources.ingestion_settings import Ingestion
 from platform_assets.sources.own_code import is_reference
@@ -126,6 +127,7 @@ class SilverTable(_Strict):
     pandera: str | None = Field(default=None, description="A Pandera `DataFrameModel` of an expert's: `file.py:Class`.")
     rules: tuple[dict[str, Any], ...] = Field(default=(), description="Further promises about rows; see the rules.")
     transforms: tuple[Transform, ...] = Field(default=(), description="What is done to rows before they are judged.")
+    sla: DeclaredSla | None = Field(default=None, description="Instead of the source's `monitoring.sla`; or `none`.")
 
     def __hash__(self) -> int:
         """By name, which is unique: mappings, which some settings are, have no hash."""
@@ -276,8 +278,11 @@ class Alert(_Strict):
 class Monitoring(_Strict):
     """What the source promises its readers, and who hears when it does not keep it (S1-87)."""
 
-    sla_minutes: int | None = Field(default=None, ge=1, description="The same as `freshness.fail_minutes`.")
+    sla_minutes: int | None = Field(default=None, ge=1, description="`freshness.fail_minutes` and `sla.within` in one.")
     freshness: Freshness | None = None
+    sla: DeclaredSla | None = Field(
+        default=None, description="What bronze and silver promise about time, and how often they keep it; or `none`."
+    )
     alert_email: Address | None = None
     metrics: tuple[Metric, ...] = ()
 
@@ -332,6 +337,14 @@ class SourceFile(_Strict):
         if self.monitoring.sla_minutes is not None:
             return Freshness(fail_minutes=self.monitoring.sla_minutes)
         return _STREAMED if self.ingestion.streams else _ONCE_A_DAY
+
+    @property
+    def sla(self) -> Sla | None:
+        """What is declared for the source's tables; `sla_minutes` is a promise too. None leaves it to the defaults."""
+        minutes = self.monitoring.sla_minutes
+        if self.monitoring.sla is not None or minutes is None:
+            return self.monitoring.sla
+        return Sla.model_construct(within=60 * minutes)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -85,6 +85,10 @@ def test_a_run_takes_what_is_new_and_commits_nothing_when_nothing_is(
     again = take()
 
     assert (again.rows, again.publication, again.objects) == (0, None, second.objects)
+    last = lakehouse.catalog.load_table(f"bronze.{SOURCE}").snapshots()[-1]
+    assert second.committed_at == again.committed_at == datetime.fromtimestamp(last.timestamp_ms / 1000, UTC)
+    assert first.committed_at is not None
+    assert first.committed_at < second.committed_at
     assert _snapshots(lakehouse) == before
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from platform_assets.ingestion.landing import LandingObject
 from platform_assets.ingestion.ledger import Ledger, Published
+from platform_assets.ingestion.waiting import arrivals
 from platform_assets.settings import Settings
 
 DAY = date(2026, 1, 2)
@@ -41,6 +42,23 @@ def test_object_is_new_once(ledger: Ledger, here: Settings) -> None:
         assert another.record_seen([b, a, a2]) == [b, a2]
         assert another.record_seen([b, a, a2]) == []
         assert another.record_seen([]) == []
+
+
+def test_arrivals_are_those_seen_or_ingested_since_and_all_that_wait(ledger: Ledger, here: Settings) -> None:
+    hour = timedelta(hours=1)
+    seen = {"waits": NOW, "done": NOW, "done late": NOW, "new": NOW + 3 * hour}
+    for name, at in seen.items():
+        ledger.record_seen([arrival(name)], at)
+    ledger.mark_ingested("shop", [(arrival("done").name, 1)], NOW + hour)
+    ledger.mark_ingested("shop", [(arrival("done late").name, 1)], NOW + 3 * hour)
+    found = sorted((one.seen_at, one.ingested_at or NOW) for one in ledger.arrivals("shop", NOW + 2 * hour))
+    assert found == [(NOW, NOW), (NOW, NOW + 3 * hour), (NOW + 3 * hour, NOW)]
+    assert len(ledger.arrivals("shop", NOW)) == 4
+    assert {(one.arrival_date, one.landed_at) for one in ledger.arrivals("shop", NOW)} == {(DAY, NOW)}
+    assert arrivals(here)({"bronze.shop": NOW, "bronze.other": NOW}) == {
+        "bronze.shop": ledger.arrivals("shop", NOW),
+        "bronze.other": [],
+    }
 
 
 def test_thousands_of_objects_are_remembered_at_once(ledger: Ledger) -> None:

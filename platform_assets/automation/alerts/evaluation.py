@@ -22,6 +22,7 @@ from platform_assets.automation.alerts.platform_facts import (
 )
 from platform_assets.automation.alerts.rules import AlertSettings, own_rules, read_alert_settings
 from platform_assets.automation.alerts.run_facts import run_facts
+from platform_assets.automation.alerts.sla_facts import sla_facts
 from platform_assets.automation.alerts.store import IncidentStore
 from platform_assets.sources.registry import load_sources, read_sources
 
@@ -141,13 +142,16 @@ def _look(
 
 
 def _look_at_tables(settings: Settings, instance: dg.DagsterInstance, facts: Facts, now: datetime) -> None:
+    from platform_assets.lakehouse.attainment import attainments
     from platform_assets.lakehouse.catalog import Lakehouse
     from platform_assets.lakehouse.freshness import table_freshness
 
-    rows = table_freshness(Lakehouse(settings), now)
+    lakehouse = Lakehouse(settings)
+    rows = table_freshness(lakehouse, now)
     metrics = metric_facts(instance, load_sources(settings.sources), rows, now)
     facts.observations += [*freshness_facts(rows, now), *metrics.observations]
-    facts.surveyed.add(Kind.FRESHNESS)
+    facts.observations += sla_facts(attainments(lakehouse, now), now)
+    facts.surveyed |= {Kind.FRESHNESS, Kind.SLA}
     facts.unmeasured += metrics.unmeasured
     facts.positions[_TABLES] = now.isoformat()
 

@@ -27,6 +27,7 @@ class Kind(StrEnum):
     QUARANTINE = "quarantine"
     DRIFT = "drift"
     FRESHNESS = "freshness_failed"
+    SLA = "sla_missed"
     SENSOR_FAILED = "sensor_failed"
     SOURCE_BROKEN = "source_broken"
     DAEMON_STOPPED = "daemon_stopped"

@@ -1,0 +1,83 @@
+"""What a table was at a moment that is over: its commits, and what each changed. For `lakehouse.outcomes`."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from platform_assets.lakehouse.progress import commits_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import date, datetime
+
+    from pyiceberg.table import Table
+
+    from platform_assets.lakehouse.progress import Commit
+
+
+@dataclass(frozen=True)
+class Past:
+    """The commits of a table, oldest first, as far back as its snapshots are kept.
+
+    Attributes:
+        remembered_since: the oldest of them, if older ones have expired: what was before is unknown.
+    """
+
+    commits: tuple[Commit, ...] = ()
+    remembered_since: datetime | None = None
+
+    @cached_property
+    def changes(self) -> tuple[tuple[datetime, date | None], ...]:
+        """When rows of which partition changed (None: of all), oldest first. To make the same rows again changes none.
+
+        The oldest commit that is left of a partition is no change: what it made anew is unknown.
+        """
+        found: list[tuple[datetime, date | None]] = []
+        versions: dict[date | None, str] = {}
+        for commit in self.commits:
+            before = versions.get(commit.partition)
+            versions[commit.partition] = commit.version
+            if commit.touched is not None:
+                found += [(commit.at, day) for day in commit.touched]
+            elif before != commit.version and (before is not None or self.remembered_since is None):
+                found.append((commit.at, commit.partition))
+        return tuple(found)
+
+    @cached_property
+    def _made(self) -> Mapping[date | None, list[datetime]]:
+        made: dict[date | None, list[datetime]] = {}
+        for commit in self.commits:
+            made.setdefault(commit.partition, []).append(commit.at)
+        return made
+
+    def made(self, moment: datetime, day: date | None) -> datetime | None:
+        """When a partition was first made from a moment on, alone or with all others."""
+        found = []
+        for key in {day, None}:
+            moments = self._made.get(key, [])
+            place = bisect_left(moments, moment)
+            found += moments[place : place + 1]
+        return min(found, default=None)
+
+    def remade(self, moment: datetime) -> tuple[bool, datetime | None]:
+        """Whether there were dates before a moment, and when each of them had been made once more since."""
+        days = [day for day, moments in self._made.items() if day is not None and moments[0] < moment]
+        again = [self.made(moment, day) for day in days]
+        return bool(days), None if None in again else max((at for at in again if at), default=None)
+
+    def held(self, day: date) -> datetime | None:
+        """When the first rows of a date were there. What made all dates made this one too, if it was over by then."""
+        for commit in self.commits:
+            if commit.rows and (commit.partition == day or (commit.partition is None and commit.at.date() > day)):
+                return commit.at
+        return None
+
+
+def past(table: Table) -> Past:
+    """The past of a table."""
+    commits = tuple(commits_of(table))
+    expired = min((snapshot.sequence_number or 1 for snapshot in table.snapshots()), default=1) > 1
+    return Past(commits, commits[0].at if expired and commits else None)
