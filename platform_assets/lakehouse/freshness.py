@@ -67,6 +67,7 @@ class TableFreshness:
         completeness: of its expected partition (of a stream: its newest), where there is something to compare with.
         lateness: what made it late first, at itself or an ancestor, if it warns or fails.
         partitions: the last 30 dates up to its newest or expected one, oldest first.
+        owed_since: since when it or an ancestor lacks something, also while that is within the promise.
     """
 
     table: DeclaredTable
@@ -78,6 +79,7 @@ class TableFreshness:
     completeness: Completeness | None = None
     lateness: Lateness | None = None
     partitions: tuple[PartitionFreshness, ...] = ()
+    owed_since: datetime | None = None
 
     def as_json(self) -> dict[str, Any]:
         """One object; times in ISO 8601 (UTC), durations in seconds."""
@@ -168,6 +170,7 @@ def _judge(
         completeness,
         None if state is FreshnessState.PASS else late,
         _partitions(table, known, expected, now),
+        None if late is None else late.since,
     )
 
 
