@@ -113,7 +113,8 @@ class Evaluations:
     Args:
         evaluate: takes an evaluation; called in a thread.
         fresh_seconds: an evaluation that began no longer ago is not renewed.
-        stale_seconds: one that began longer ago is not shown, if a newer one can be had.
+        stale_seconds: one that began longer ago is not shown, if a newer one can be had. Where evaluations take long, it
+            is as long as they take turns.
         patience_seconds: how long a newer one is waited for.
         clock: seconds that only grow.
     """
@@ -133,12 +134,19 @@ class Evaluations:
         self._clock = clock
         self._newest: Evaluation | None = None
         self._began = self._rests_until = -float("inf")
+        self._took = 0.0
         self._running: asyncio.Task[None] | None = None
 
     @property
     def renewing(self) -> bool:
         """Whether a newer evaluation is under way."""
         return self._running is not None and not self._running.done()
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the newest evaluation is older than anybody would want to see."""
+        turn = 2 * (self._took + self._patience) if self._took > self._patience else 0.0
+        return self._clock() - self._began > max(self._stale, turn)
 
     def renew(self) -> None:
         """Begins an evaluation, unless one is under way or the last is hardly over."""
@@ -151,10 +159,10 @@ class Evaluations:
         Raises:
             NotEvaluatedError: there is none yet.
         """
-        age = self._clock() - self._began
-        if age > self._fresh:
+        renewable = self._clock() - self._began > self._fresh
+        if renewable:
             self.renew()
-        if age > (self._fresh if no_stale else self._stale) and self._running is not None:
+        if (self.overdue or (no_stale and renewable)) and self._running is not None:
             await asyncio.wait({self._running}, timeout=self._patience)
         if self._newest is None:
             raise NotEvaluatedError
@@ -175,8 +183,8 @@ class Evaluations:
             _LOGGER.exception("Freshness could not be evaluated")
             self.problem = Problem(datetime.now(UTC), type(error).__name__)
         finally:  # a slow one rests as long as it took, so that it never keeps a processor to itself
-            ended = self._clock()
-            self._rests_until = ended + min(max(self._fresh, ended - began), self._patience)
+            self._took = self._clock() - began
+            self._rests_until = began + self._took + min(max(self._fresh, self._took), self._patience)
 
 
 def _stamps(settings: Settings) -> frozenset[tuple[str, int]]:

@@ -110,6 +110,27 @@ def test_what_is_too_old_is_waited_for_and_so_is_what_must_not_be_stale() -> Non
     asyncio.run(scenario())
 
 
+def test_where_evaluations_take_long_nobody_waits_for_them_all_the_time() -> None:
+    async def scenario() -> None:
+        slow, clock = Slow(), Clock()
+        evaluations = Evaluations(slow, fresh_seconds=2.0, stale_seconds=30.0, patience_seconds=10.0, clock=clock)
+        waiting = asyncio.create_task(evaluations.newest())
+        await until(lambda: slow.begun == 1)
+        clock.now += 60.0  # it takes a minute
+        slow.go.set()
+        assert (await waiting).at.day == 1
+        slow.go.clear()
+        clock.now += 70.0  # it has rested, and the next one is hardly over
+        assert ((await evaluations.newest()).at.day, evaluations.overdue) == (1, False)
+        await until(lambda: slow.begun == 2)
+        clock.now += 3600.0
+        assert evaluations.overdue
+        slow.go.set()
+        assert (await evaluations.newest()).at.day == 2
+
+    asyncio.run(scenario())
+
+
 def test_nobody_waits_longer_than_is_patient() -> None:
     async def scenario() -> None:
         slow = Slow()
