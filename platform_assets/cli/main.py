@@ -135,6 +135,19 @@ def webhooks(
         raise failure(str(error)) from None
 
 
+@app.command()
+def pages(
+    *,
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen at.", min=1, max=65535)] = 8090,
+) -> None:
+    """Serve the pages that analysts read: how fresh every table is, at `/freshness`; Ctrl-C stops it."""
+    from platform_assets.serving.pages.app import serve
+
+    typer.echo(f"Freshness: http://{host}:{port}/freshness")
+    serve(settings_here(), host=host, port=port)
+
+
 @generate_app.command("web-events")
 def generate_web_events(
     *,

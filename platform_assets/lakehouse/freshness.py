@@ -68,6 +68,7 @@ class TableFreshness:
         lateness: what made it late first, at itself or an ancestor, if it warns or fails.
         partitions: the last 30 dates up to its newest or expected one, oldest first.
         older: dates before those that an input's change waits for, oldest first.
+        owed_since: since when it or an ancestor lacks something, also while that is within the promise.
     """
 
     table: DeclaredTable
@@ -80,6 +81,7 @@ class TableFreshness:
     lateness: Lateness | None = None
     partitions: tuple[PartitionFreshness, ...] = ()
     older: tuple[PartitionFreshness, ...] = ()
+    owed_since: datetime | None = None
 
     def partition(self, day: date) -> PartitionFreshness | None:
         """How fresh the date is; None if it is none that the table holds or should hold."""
@@ -197,6 +199,7 @@ def _judge(
         completeness,
         None if state is FreshnessState.PASS else late,
         *_partitions(table, known, expected, now),
+        owed_since=None if late is None else late.since,
     )
 
 

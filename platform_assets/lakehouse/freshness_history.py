@@ -72,6 +72,25 @@ class Attainment:
     known: timedelta
 
 
+@dataclass(frozen=True)
+class Told:
+    """What one evaluation told of one table; of a stretch of time the largest lag and the worst state.
+
+    Attributes:
+        at: when freshness was looked at, or the beginning of the stretch.
+        lag: time since the newest event in the table; None where there is none.
+        late_table: the first late ancestor, or the table itself; None of a stretch.
+        reason: the state in words; empty of a stretch.
+    """
+
+    at: datetime
+    state: str
+    lag: timedelta | None
+    late_table: str | None = None
+    late_since: datetime | None = None
+    reason: str = ""
+
+
 def record(lakehouse: Lakehouse, rows: Sequence[TableFreshness], now: datetime) -> list[TableFreshness]:
     """Appends what has changed since the last evaluation, in one commit; returns the rows that were told.
 
@@ -116,6 +135,48 @@ def attainment(lakehouse: Lakehouse, table: str, now: datetime, days: int = 30) 
             f"AND evaluated_at BETWEEN {_moment(start - _KNOWN_FOR)} AND {_moment(now)} ORDER BY evaluated_at"
         ).fetchall()
     return _attained(table, [(at.astimezone(UTC), state) for at, state in found], start, now)
+
+
+def lag_history(lakehouse: Lakehouse, now: datetime, days: int, step: timedelta) -> dict[str, list[Told]]:
+    """Of every table one row for each stretch of the last days in which somebody looked, oldest first; one query."""
+    base = lakehouse.find(FRESHNESS_HISTORY.table)
+    if base is None:
+        return {}
+    start = now - timedelta(days=days)
+    # WARN and FAIL are worse than not to know; the order in which _STATES has them is another.
+    with lakehouse.connect() as connection:
+        found = connection.execute(
+            f"SELECT table_name, time_bucket(to_seconds({step.total_seconds()}), evaluated_at) AS stretch, "
+            "arg_max(state, list_position(['PASS', 'UNKNOWN', 'WARN', 'FAIL'], state)), max(lag_seconds) "
+            f"FROM {table_relation(base, since={'evaluated_on': start.date()})} "
+            f"WHERE evaluated_at BETWEEN {_moment(start)} AND {_moment(now)} GROUP BY ALL ORDER BY ALL"
+        ).fetchall()
+    told: dict[str, list[Told]] = {}
+    for table, at, state, lag in found:
+        told.setdefault(table, []).append(Told(max(at.astimezone(UTC), start), state, _duration(lag)))
+    return told
+
+
+def history(lakehouse: Lakehouse, table: str, now: datetime, days: int) -> list[Told]:
+    """Every row that was told of one table in the last days, oldest first."""
+    base = lakehouse.find(FRESHNESS_HISTORY.table)
+    if base is None:
+        return []
+    start = now - timedelta(days=days)
+    with lakehouse.connect() as connection:
+        found = connection.execute(
+            "SELECT evaluated_at, state, lag_seconds, late_table, late_since, reason "
+            f"FROM {table_relation(base, since={'evaluated_on': start.date()})} WHERE table_name = {literal(table)} "
+            f"AND evaluated_at BETWEEN {_moment(start)} AND {_moment(now)} ORDER BY evaluated_at"
+        ).fetchall()
+    return [
+        Told(at.astimezone(UTC), state, _duration(lag), late, since and since.astimezone(UTC), reason or "")
+        for at, state, lag, late, since, reason in found
+    ]
+
+
+def _duration(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
 
 
 def _attained(table: str, rows: Sequence[tuple[datetime, str]], start: datetime, now: datetime) -> Attainment:

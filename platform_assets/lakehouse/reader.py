@@ -31,10 +31,18 @@ def relation(lakehouse: Lakehouse, name: str, *, where: Mapping[str, date] | Non
     return None if table is None else table_relation(table, where=where)
 
 
-def table_relation(table: Table, *, where: Mapping[str, date] | None = None) -> str:
-    """As `relation`, over a table that is already loaded; fixed to its snapshot."""
+def table_relation(
+    table: Table, *, where: Mapping[str, date] | None = None, since: Mapping[str, date] | None = None
+) -> str:
+    """As `relation`, over a table that is already loaded; fixed to its snapshot.
+
+    Args:
+        table: the table.
+        where: columns and the date that each must have.
+        since: columns and the date before which files need not be read; their rows are not left out.
+    """
     wanted = where or {}
-    files = _planned_files(table, wanted)
+    files = _planned_files(table, wanted, since or {})
     if not files:
         return _empty(table.schema())
     paths = ", ".join(literal(path) for path in files)
@@ -45,12 +53,14 @@ def table_relation(table: Table, *, where: Mapping[str, date] | None = None) -> 
     return f"(SELECT * FROM {source} WHERE {condition})"
 
 
-def _planned_files(table: Table, where: Mapping[str, date]) -> list[str]:
-    from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, EqualTo
+def _planned_files(table: Table, where: Mapping[str, date], since: Mapping[str, date]) -> list[str]:
+    from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, EqualTo, GreaterThanOrEqual
 
     row_filter: BooleanExpression = AlwaysTrue()
     for column, day in where.items():
         row_filter = And(row_filter, EqualTo(column, day.isoformat()))  # type: ignore[call-arg,misc]
+    for column, day in since.items():
+        row_filter = And(row_filter, GreaterThanOrEqual(column, day.isoformat()))  # type: ignore[call-arg,misc]
     tasks = list(table.scan(row_filter=row_filter).plan_files())
     if any(task.delete_files for task in tasks):
         raise LakehouseError(

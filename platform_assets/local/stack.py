@@ -28,7 +28,7 @@ from platform_assets.settings import CHECKOUT, Settings
 from platform_assets.sources.registry import load_sources, read_sources
 
 # The port that each process takes when it is free.
-PREFERRED_PORTS = {"gcs": 4443, "pubsub": 8085, "fakestore": 8787, "code server": 4000, "dagit": 3000}
+PREFERRED_PORTS = {"gcs": 4443, "pubsub": 8085, "fakestore": 8787, "code server": 4000, "dagit": 3000, "pages": 8090}
 DEFINITIONS = "platform_assets.definitions"
 FAKESTORE_FILES = ("products.json", "users.json", "carts.json")
 CHECK_INTERVAL_SECONDS = 0.5
@@ -73,10 +73,16 @@ class LocalStack:
         Raises:
             StackError: it is not running.
         """
-        for server in self._servers:
-            if server.name == "Dagit":
-                return server.url
-        raise StackError("Dagit is not running.")
+        return self._url("Dagit")
+
+    @property
+    def freshness_url(self) -> str:
+        """Where an analyst reads how fresh every table is.
+
+        Raises:
+            StackError: the pages are not running.
+        """
+        return f"{self._url('Pages')}/freshness"
 
     def start(self) -> None:
         """Start the stand-ins, then Dagster; on failure whatever was started is stopped again.
@@ -117,7 +123,7 @@ class LocalStack:
         self._write_state()
 
     def start_dagster(self) -> None:
-        """Start the code server, then the webserver and the daemon that share it. The stand-ins must be running.
+        """Start the code server, the webserver and the daemon that share it, the pages. The stand-ins must be running.
 
         Raises:
             StackError: one of them does not start, for instance because the definitions do not load.
@@ -133,6 +139,7 @@ class LocalStack:
         self.environment["PLATFORM_DAGIT_URL"] = self.dagit_url
         self._require_definitions()
         self._step(None, "Dagster daemon", lambda _: self._start_daemon(workspace))
+        self._step("pages", "Pages", self._start_pages)
         self._write_state()
 
     def check(self) -> None:
@@ -193,6 +200,12 @@ class LocalStack:
             for number, handler in self._signals_before.items():
                 signal.signal(number, handler)
             self._signals_before.clear()
+
+    def _url(self, name: str) -> str:
+        for server in self._servers:
+            if server.name == name:
+                return server.url
+        raise StackError(f"{name}: not running.")
 
     def _step(self, port_of: str | None, name: str, start: Callable[[int | None], Server]) -> Server:
         """Start one process on its preferred port or another, and say so."""
@@ -265,11 +278,11 @@ class LocalStack:
         arguments = ["code-server", "start", "--module-name", DEFINITIONS, "--working-directory", str(CHECKOUT)]
         arguments += ["--location-name", CODE_LOCATION, "--host", HOST, "--use-python-environment-entry-point"]
         arguments += ["--inject-env-vars-from-instance"]
-        return self._dagster("Dagster code server", "dagster", arguments, port, servers.accepts_connections)
+        return self._program("Dagster code server", "dagster", arguments, port, servers.accepts_connections)
 
     def _start_dagit(self, workspace: Path, port: int | None) -> Server:
         arguments = ["-w", str(workspace), "-h", HOST]
-        return self._dagster("Dagit", "dagster-webserver", arguments, port, servers.http_ready("/server_info"))
+        return self._program("Dagit", "dagster-webserver", arguments, port, servers.http_ready("/server_info"))
 
     def _require_definitions(self) -> None:
         """Say why the definitions do not load, if they do not: the code server itself waits for better ones."""
@@ -281,13 +294,19 @@ class LocalStack:
     def _start_daemon(self, workspace: Path) -> Server:
         log = self.home / "logs" / "daemon.log"
         arguments = ["run", "-w", str(workspace)]
-        return self._dagster("Dagster daemon", "dagster-daemon", arguments, None, lambda _: _says_ready(log))
+        return self._program("Dagster daemon", "dagster-daemon", arguments, None, lambda _: _says_ready(log))
 
-    def _dagster(self, name: str, program: str, arguments: list[str], port: int | None, ready: Probe) -> Server:
-        """Start one of Dagster's programs from this Python environment."""
+    def _start_pages(self, port: int | None) -> Server:
+        return self._program(
+            "Pages", "platform-assets", ["pages", "--host", HOST], port, servers.http_ready("/healthz")
+        )
+
+    def _program(self, name: str, program: str, arguments: list[str], port: int | None, ready: Probe) -> Server:
+        """Start one of the programs of this Python environment: Dagster's, or our own command."""
         programs = Path(sys.executable).parent
         environment = {
             **os.environ,
+            **self.environment,
             # dbt is run by its name.
             "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', '')}",
             # Calls of the webserver and the daemon, which are stopped before, need not be waited for.

@@ -111,7 +111,8 @@ def _watch(console: Console, settings: Settings, stack: LocalStack, show: Show, 
                 announced = True
                 if not console.is_terminal:
                     console.print(show(rows))
-                live.console.print(f"[green]Gold is up to date.[/] Dagit: {stack.dagit_url} (Ctrl-C stops everything)")
+                where = f"Dagit: {stack.dagit_url} Freshness: {stack.freshness_url}"
+                live.console.print(f"[green]Gold is up to date.[/] {where} (Ctrl-C stops everything)")
 
 
 def _tell_changes(console: Console, before: list[TableFreshness], after: list[TableFreshness]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -11,7 +12,7 @@ from platform_assets.lakehouse.catalog import Lakehouse
 from platform_assets.lakehouse.completeness import Completeness
 from platform_assets.lakehouse.declared import DeclaredTable
 from platform_assets.lakehouse.freshness import FreshnessState, TableFreshness
-from platform_assets.lakehouse.freshness_history import attainment, record
+from platform_assets.lakehouse.freshness_history import Told, attainment, history, lag_history, record
 from platform_assets.lakehouse.lateness import Lateness
 from platform_assets.lakehouse.query import query
 from platform_assets.lakehouse.statistics import TableStatistics
@@ -85,3 +86,35 @@ def test_attainment_looks_no_further_back_than_it_was_asked(lakehouse: Lakehouse
     found = attainment(lakehouse, "gold.one", NOON + HOUR + DAY, days=1)  # from 13:00 on
     assert found.known == 2.5 * HOUR
     assert found.share == pytest.approx(0.8)
+
+
+def test_the_history_of_a_table_is_what_was_told_of_it_in_the_days_asked_for(lakehouse: Lakehouse) -> None:
+    assert history(lakehouse, "gold.one", NOON, 30) == []
+    record(lakehouse, [fresh("gold.one", FAIL)], NOON - 2 * DAY)
+    record(lakehouse, [fresh("gold.one", PASS), fresh("gold.two", FAIL)], NOON - HOUR)
+    record(lakehouse, [replace(fresh("gold.one", UNKNOWN, None), lag=None)], NOON)
+    record(lakehouse, [fresh("gold.one", FAIL)], NOON + HOUR)  # not yet, when it is noon
+    passed, unknown = history(lakehouse, "gold.one", NOON, 1)
+    assert passed == Told(NOON - HOUR, "PASS", MINUTE, reason="it's so")
+    assert unknown == Told(NOON, "UNKNOWN", None, reason="it's so")
+    failed = history(lakehouse, "gold.one", NOON, 2)[0]
+    assert (failed.at, failed.state, failed.late_table) == (NOON - 2 * DAY, "FAIL", "bronze.orders")
+    assert failed.late_since == NOON - HOUR
+
+
+def test_lag_over_time_is_the_largest_and_the_worst_of_every_stretch_of_every_table(lakehouse: Lakehouse) -> None:
+    assert lag_history(lakehouse, NOON, 7, 2 * HOUR) == {}
+    told = [(-30, PASS, 3), (-29, WARN, 2), (-20, UNKNOWN, 1), (-19.5, WARN, 4), (-19, PASS, 5), (-10, FAIL, 1)]
+    for hours, state, lag in told:
+        rows = [replace(fresh("gold.one", state), lag=lag * HOUR), fresh("gold.two", PASS)]
+        record(lakehouse, rows, NOON + hours * HOUR)
+    record(lakehouse, [replace(fresh("gold.one", UNKNOWN, None), lag=None)], NOON)
+    record(lakehouse, [fresh("gold.one", FAIL)], NOON - 9 * DAY)
+    found = lag_history(lakehouse, NOON, 7, 2 * HOUR)
+    assert [(one.at - NOON, one.state, one.lag) for one in found["gold.one"]] == [
+        (-30 * HOUR, "WARN", 3 * HOUR),
+        (-20 * HOUR, "WARN", 5 * HOUR),
+        (-10 * HOUR, "FAIL", HOUR),
+        (timedelta(), "UNKNOWN", None),
+    ]
+    assert {one.state for one in found["gold.two"]} == {"PASS"}

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from platform_assets.lakehouse.declared import declared_tables
@@ -18,7 +19,15 @@ from platform_assets_tests.live.running import UP_TO_DATE, Platform, Stopped
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-SERVERS = ("GCS emulator", "Pub/Sub emulator", "FakeStore API", "Dagster code server", "Dagit", "Dagster daemon")
+SERVERS = (
+    "GCS emulator",
+    "Pub/Sub emulator",
+    "FakeStore API",
+    "Dagster code server",
+    "Dagit",
+    "Dagster daemon",
+    "Pages",
+)
 FRESHNESS_KEYS = {"table", "layer", "partition", "last_materialized_at", "watermark", "lag_seconds", "state", "policy"}
 LAYERS = ("bronze", "silver", "quarantine", "gold", "mart")
 
@@ -73,6 +82,23 @@ def test_freshness_tells_another_process_of_every_table(platform: Platform) -> N
     table = platform.run("freshness")
     assert table.returncode == 0, table.stderr
     assert all(name in table.stdout for name in found)
+
+
+@pytest.mark.usefixtures("instance")
+def test_the_page_tells_what_the_command_line_tells(platform: Platform) -> None:
+    told = UP_TO_DATE.search(platform.output)
+    where = re.search(r"Freshness: (?P<url>http://[\w.:]+/freshness) ", platform.output)
+    assert told is not None
+    assert where is not None
+    shown = httpx.get(f"{where['url']}.json", headers={"Cache-Control": "no-cache"}, timeout=60).raise_for_status()
+    ages = {"lag_seconds", "reason"}  # of the moment that was asked about
+    expected = {row["table"]: row for row in platform.run_json("freshness")}
+    for row in shown.json():
+        other = expected.pop(row["table"])
+        assert {name: row[name] for name in row.keys() - ages} == {name: other[name] for name in other.keys() - ages}
+    assert expected == {}
+    page = httpx.get(f"{where['url']}?sort=layer", timeout=60).raise_for_status().text
+    assert f'href="{told["url"]}/assets/gold/fact_orders"' in page
 
 
 @pytest.mark.usefixtures("instance")

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
+import httpx
 import psutil
 import pytest
 from google.cloud import pubsub_v1, storage
@@ -105,6 +106,19 @@ def test_stop_puts_the_environment_back_and_ends_every_process(running: LocalSta
     running.stop()
     assert psutil.wait_procs(processes, timeout=10)[1] == []
     assert "STORAGE_EMULATOR_HOST" not in os.environ
+
+
+def test_pages_are_started_with_the_stack_and_stop_with_it(running: LocalStack) -> None:
+    with pytest.raises(StackError, match=r"Pages: not running\."):
+        _ = running.freshness_url
+    running._step("pages", "Pages", running._start_pages)
+    answer = httpx.get(running.freshness_url.removesuffix("freshness") + "freshness.json", timeout=30)
+    assert {row["state"] for row in answer.raise_for_status().json()} == {"UNKNOWN"}
+    assert "Nothing has been materialised yet" in httpx.get(running.freshness_url, timeout=30).text
+    pages = running.servers[-1]
+    running.stop()
+    assert pages.process.poll() is not None
+    assert "Traceback" not in pages.log.read_text()
 
 
 def test_dead_stand_in_is_reported_with_its_log(running: LocalStack) -> None:

@@ -1,0 +1,65 @@
+"""The pages in a real browser: readable on a phone and a desktop, light and dark, for everybody (axe), without scripts.
+
+Debian's chromium, driven by Playwright; `make browser` installs it. Screenshots go to the test's folder, and to
+$PLATFORM_SCREENSHOTS if that is set.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+
+pytestmark = pytest.mark.browser
+
+DESKTOP, PHONE = {"width": 1366, "height": 900}, {"width": 360, "height": 740}
+PATHS = {"all": "/freshness", "table": "/freshness/gold.fact_orders", "error": "/freshness/gold.nothing"}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's chromium."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        pytest.skip("no chromium on PATH: `make browser` (or `apt-get install chromium`) installs it")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(
+            executable_path=found, headless=True, args=["--no-sandbox", "--disable-gpu", "--no-first-run"]
+        )
+        yield launched
+        launched.close()
+
+
+def shoot(page: Page, folder: Path, name: str) -> None:
+    picture = folder / f"{name}.png"
+    page.screenshot(path=picture, full_page=True)
+    assert picture.stat().st_size > 5_000
+    if kept := os.environ.get("PLATFORM_SCREENSHOTS"):
+        Path(kept).mkdir(parents=True, exist_ok=True)
+        shutil.copy(picture, kept)
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+@pytest.mark.parametrize(("device", "size"), [("desktop", DESKTOP), ("phone", PHONE)])
+def test_pages_are_accessible_and_fit_the_screen(
+    browser: Browser, site: str, tmp_path: Path, device: str, size: dict[str, int], colours: str
+) -> None:
+    with browser.new_context(viewport=size, color_scheme=colours) as context:  # type: ignore[arg-type]
+        page = context.new_page()
+        refused: list[str] = []
+        page.on("console", lambda message: refused.append(message.text) if message.type == "error" else None)
+        for name, path in PATHS.items():
+            answer = page.goto(site + path)
+            assert answer is not None
+            assert answer.status == (404 if name == "error" else 200)
+            shoot(page, tmp_path, f"freshness-{name}-{device}-{colours}")
+            found = Axe().run(page)
+            assert found.violations_count == 0, found.generate_report()
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            assert wide <= size["width"], f"{path} is {wide} px wide"
+        assert [text for text in refused if "404" not in text] == []  # nothing that the policy of the page forbids
