@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -39,7 +39,7 @@ class Rebuild:
 
 
 def rebuild(
-    instance: dg.DagsterInstance, graph: BaseAssetGraph, asset: str, partitions: str, *, by: str, why: str
+    instance: dg.DagsterInstance, graph: BaseAssetGraph[Any], asset: str, partitions: str, *, by: str, why: str
 ) -> Rebuild:
     """Asks Dagster's daemon to make partitions again, one run for each; what is made of them follows by itself.
 
@@ -82,7 +82,7 @@ def rebuild(
     return Rebuild(backfill.backfill_id, tuple(one.to_user_string() for one in together), tuple(days))
 
 
-def _key(graph: BaseAssetGraph, asset: str) -> dg.AssetKey:
+def _key(graph: BaseAssetGraph[Any], asset: str) -> dg.AssetKey:
     import dagster as dg
 
     from platform_assets.contracts.words import nearest
@@ -94,7 +94,7 @@ def _key(graph: BaseAssetGraph, asset: str) -> dg.AssetKey:
     return key
 
 
-def _days(graph: BaseAssetGraph, key: dg.AssetKey, partitions: str) -> list[str]:
+def _days(graph: BaseAssetGraph[Any], key: dg.AssetKey, partitions: str) -> list[str]:
     """The dates from the first to the last one; none of a table that is made as a whole."""
     name, definition = key.to_user_string(), graph.get(key).partitions_def
     if definition is None:
@@ -106,7 +106,7 @@ def _days(graph: BaseAssetGraph, key: dg.AssetKey, partitions: str) -> list[str]
         begin, end = date.fromisoformat(first), date.fromisoformat(last or first)
     except ValueError:
         raise RebuildError(
-            f"{partitions!r} are no partitions of {name}: expected a date such as 2026-11-21, or 2026-11-01..2026-11-21."
+            f"{partitions!r} are no partitions of {name}: expected a date, 2026-11-21, or two, 2026-11-01..2026-11-21."
         ) from None
     days = [(begin + timedelta(days=n)).isoformat() for n in range((end - begin).days + 1)]
     if not days:

@@ -57,11 +57,8 @@ def blocks(path: Path) -> list[Block]:
 def commands(path: Path, *programs: str) -> Iterator[Command]:
     """Every command of the programs, in fenced blocks and in sentences."""
     for block in blocks(path):
-        shown = "\n".join(_typed(block))
-        joined = shown.replace("\\\n", " \0")  # a continued line is one command, and still counts as lines
-        for number, line in enumerate(joined.splitlines()):
-            before = joined[: sum(len(one) + 1 for one in joined.splitlines()[:number])].count("\0")
-            yield from _commands(path, block.line + number + before, line.replace("\0", ""), programs, whole=True)
+        for number, line in typed(block):
+            yield from _commands(path, number, line, programs, whole=True)
     text = path.read_text(encoding="utf-8")
     outside = _FENCE.sub(lambda match: "\n" * match[0].count("\n"), text)
     for match in _SPAN.finditer(outside):
@@ -69,13 +66,15 @@ def commands(path: Path, *programs: str) -> Iterator[Command]:
         yield from _commands(path, line, " ".join(match["code"].split()), programs, whole=False)
 
 
-def _typed(block: Block) -> Iterator[str]:
-    """The lines that are typed; the output that a console shows as empty ones."""
-    continued = False
-    for line in block.text.splitlines():
-        typed = block.language != "console" or line.startswith("$ ") or continued
-        continued = typed and line.endswith("\\")
-        yield line.removeprefix("$ ") if typed else ""
+def typed(block: Block) -> Iterator[tuple[int, str]]:
+    """What is typed, each continued line with its first; of a console only what stands after its `$`."""
+    begun = ""
+    for number, line in enumerate(block.text.splitlines(), start=block.line):
+        if begun or block.language != "console" or line.startswith("$ "):
+            whole = begun + line.removeprefix("$ ")
+            begun = f"{whole[:-1]} " if whole.endswith("\\") else ""
+            if not begun:
+                yield number, whole
 
 
 def _commands(path: Path, line: int, text: str, programs: tuple[str, ...], *, whole: bool) -> Iterator[Command]:

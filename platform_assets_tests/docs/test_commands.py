@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,19 +29,19 @@ def _wrong(root: Any, command: Command) -> Iterator[str]:  # noqa: ANN401 - see 
             yield f"there is no `{name}`, only {', '.join(sorted(found.commands))}"
             return
         found = found.commands[name]
-    if hasattr(found, "commands"):
-        if command.whole and "--help" not in words:
-            yield "it names no command of the group"
-        return
+    options = {word.strip("[]").partition("=")[0] for word in words if re.match(r"\[?-.", word)}
+    if hasattr(found, "commands") and command.whole and "--help" not in options:
+        yield "it names no command of the group"
+    yield from _wrong_options(found, options, whole=command.whole)
+
+
+def _wrong_options(found: Any, options: set[str], *, whole: bool) -> Iterator[str]:  # noqa: ANN401 - see above
     known = {option for parameter in found.params for option in (*parameter.opts, *parameter.secondary_opts)}
-    given = [word.strip("[]").partition("=")[0] for word in words if word.lstrip("[").startswith("-") and word != "-"]
-    for option in given:
-        if option not in {*known, "--help"}:
-            yield f"`{found.name}` has no option {option}, only {', '.join(sorted(known))}"
-    if command.whole and "--help" not in given:
-        for parameter in found.params:
-            if parameter.param_type_name == "option" and parameter.required and not set(parameter.opts) & set(given):
-                yield f"`{found.name}` wants {parameter.opts[0]}"
+    for option in sorted(options - known - {"--help"}):
+        yield f"`{found.name}` has no option {option}, only {', '.join(sorted(known))}"
+    for parameter in found.params if whole and "--help" not in options else ():
+        if parameter.param_type_name == "option" and parameter.required and not {*parameter.opts} & options:
+            yield f"`{found.name}` wants {parameter.opts[0]}"
 
 
 def _all(*programs: str) -> list[Command]:
@@ -80,4 +81,6 @@ def test_every_command_of_dagster_in_the_documents_exists() -> None:
 )
 def test_what_does_not_exist_is_found(words: str, told: str) -> None:
     path = documents()[0]
-    assert any(told in wrong for wrong in _wrong(_PLATFORM, Command(path, 1, ("platform-assets", *words.split()), True)))
+    assert any(
+        told in wrong for wrong in _wrong(_PLATFORM, Command(path, 1, ("platform-assets", *words.split()), True))
+    )
