@@ -62,8 +62,8 @@ def commands(path: Path, *programs: str) -> Iterator[Command]:
     text = path.read_text(encoding="utf-8")
     outside = _FENCE.sub(lambda match: "\n" * match[0].count("\n"), text)
     for match in _SPAN.finditer(outside):
-        line = outside.count("\n", 0, match.start()) + 1
-        yield from _commands(path, line, " ".join(match["code"].split()), programs, whole=False)
+        begins = outside.count("\n", 0, match.start()) + 1
+        yield from _commands(path, begins, " ".join(match["code"].split()), programs, whole=False)
 
 
 def typed(block: Block) -> Iterator[tuple[int, str]]:

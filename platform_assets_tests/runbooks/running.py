@@ -5,6 +5,7 @@ Sensors tick, runs run, failures are mended or parked, backfills are worked off,
 
 from __future__ import annotations
 
+import html
 import os
 import shlex
 import subprocess
@@ -14,14 +15,17 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
+from click.testing import CliRunner as DagsterRunner
+from dagster._cli import cli as dagster_commands
 from dagster._core.execution.backfill import BulkActionStatus
 from typer.testing import CliRunner
 
 from platform_assets import definitions
+from platform_assets import settings as platform_settings
 from platform_assets.automation.alerts.evaluation import evaluate
 from platform_assets.cli import app
 from platform_assets.definitions import build_definitions
-from platform_assets.settings import CHECKOUT, load_settings
+from platform_assets.settings import load_settings
 from platform_assets.sources.registry import read_sources
 from platform_assets_tests.automation.alerts.conftest import Receiver, beat
 from platform_assets_tests.graph_runner import GraphRunner
@@ -67,7 +71,10 @@ class Running:
         """Runs a command as a person types it, and lets the platform go on if it may have changed something."""
         line = os.path.expandvars(line)
         words = shlex.split(line)
-        if words[0] == "platform-assets":
+        read_sources.cache_clear()  # each command is a process of its own
+        if words[0] == "dagster":
+            printed = DagsterRunner().invoke(dagster_commands, words[1:]).output
+        elif words[0] == "platform-assets":
             done = CliRunner().invoke(app, words[1:])
             assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
             printed = done.output
@@ -76,8 +83,10 @@ class Running:
             self.monkeypatch.setenv(name, value)
             printed = ""
         else:
-            ran = subprocess.run(["/bin/bash", "-c", line], cwd=CHECKOUT, capture_output=True, text=True, check=False)
+            ran = subprocess.run(["/bin/bash", "-c", line], cwd=platform_settings.CHECKOUT, capture_output=True, text=True, check=False)
             printed = ran.stdout + ran.stderr
+        if words[1:3] == ["source", "deploy"]:
+            self.reloaded()
         if not {*words[1:3]} & {*_LOOKS}:
             self.goes_on()
         return printed
@@ -110,7 +119,7 @@ class Running:
 
     def told(self) -> list[str]:
         """The paragraphs of every alert that the channel took."""
-        texts = [str(call.said["text"]) for call in self.receiver.calls]
+        texts = [html.unescape(str(call.said["text"])) for call in self.receiver.calls]
         return [paragraph for text in texts for paragraph in text.split("\n\n")[1:]]
 
     def _mend(self) -> None:

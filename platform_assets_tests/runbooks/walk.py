@@ -51,13 +51,15 @@ class Walk:
         run: runs a command; returns what it printed.
         others: what somebody else does, by the words of the runbook.
         told: the paragraphs of all alerts that were delivered so far.
+        names: what the runbook calls otherwise than this test does, such as the date of its example.
     """
 
     path: Path
     run: Callable[[str], str]
     others: Mapping[str, Callable[[], None]]
     told: Callable[[], list[str]]
-    names: dict[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+    _bound: dict[str, str] = field(default_factory=dict)
 
     def follow(self) -> int:
         """Takes every step; returns how many commands were run."""
@@ -76,16 +78,17 @@ class Walk:
         return sum(bool(step.command) for step in found)
 
     def _is(self, shown: str, printed: str) -> bool:
+        shown = self._named(shown)
         match = re.fullmatch(_pattern(shown), _plain(printed))
         if match is None:
             return False
         for number, name in enumerate(_FORM.findall(_plain(shown))):
-            self.names.setdefault(next(filter(None, name)), match[f"form{number}"])
+            self._bound.setdefault(next(filter(None, name)), match[f"form{number}"])
         return True
 
     def _named(self, command: str) -> str:
         """The command with the names that came out instead of those in the runbook."""
-        for shown, real in sorted(self.names.items(), key=lambda item: -len(item[0])):
+        for shown, real in sorted({**self._bound, **self.names}.items(), key=lambda item: -len(item[0])):
             command = command.replace(shown, real)
         return command
 
