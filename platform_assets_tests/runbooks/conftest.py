@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 
 from platform_assets import settings as platform_settings
+from platform_assets.operations.onboarding import deploy
 from platform_assets.settings import CHECKOUT, Settings, load_settings
 from platform_assets_tests.automation.alerts.conftest import Receiver, receiver
 from platform_assets_tests.graph_runner import GraphRunner
@@ -31,6 +32,14 @@ def write_routes(path: Path, *, lateness: bool = False) -> None:
     path.write_text("\n".join(lines), encoding="utf-8")
 
 
+def copy_models(folder: Path) -> None:
+    """The smallest dbt project that has a table below silver."""
+    shutil.copytree(CHECKOUT / "dbt_project", folder, ignore=shutil.ignore_patterns("target", "logs", "gold", "mart"))
+    (folder / "models" / "gold").mkdir()
+    for file in (CHECKOUT / "dbt_project" / "models" / "gold").glob("event_metrics.*"):
+        shutil.copy(file, folder / "models" / "gold")
+
+
 @pytest.fixture
 def platform(
     settings: Settings, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -40,11 +49,8 @@ def platform(
     write_routes(routes)
     for source in (CHECKOUT / "platform_assets" / "sources").glob("*/source.yaml"):
         shutil.copytree(source.parent, sources / source.parent.name)
-    models = tmp_path / "dbt_project"  # the smallest that has a table below silver
-    shutil.copytree(CHECKOUT / "dbt_project", models, ignore=shutil.ignore_patterns("target", "logs", "gold", "mart"))
-    for file in (CHECKOUT / "dbt_project" / "models" / "gold").glob("event_metrics.*"):
-        (models / "models" / "gold").mkdir(exist_ok=True)
-        shutil.copy(file, models / "models" / "gold")
+    models = tmp_path / "dbt_project"
+    copy_models(models)
     monkeypatch.setenv("PLATFORM_DBT_PROJECT", str(models))
     monkeypatch.setenv("PLATFORM_SECRET_ON_CALL", receiver.url)
     monkeypatch.setenv("PLATFORM_ALERT_ROUTES", str(routes))
@@ -54,5 +60,6 @@ def platform(
     assert settings.landing_bucket == load_settings().landing_bucket
     with dg.instance_for_test() as instance:
         running = Running(GraphRunner(load_settings(), instance), receiver, monkeypatch, ("web_events",))
-        running.reloaded()
+        running.reload()
+        monkeypatch.setattr(deploy, "Dagit", lambda _url: running)
         yield running

@@ -6,12 +6,14 @@ Sensors tick, runs run, failures are mended or parked, backfills are worked off,
 from __future__ import annotations
 
 import html
+import importlib
 import os
 import shlex
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Self
 
 import dagster as dg
 import pytest
@@ -47,6 +49,12 @@ _LOOKS = (
 _ROUNDS = 10
 
 
+def paragraphs(receiver: Receiver) -> list[str]:
+    """The paragraphs of every alert that a Slack channel took, one for each incident."""
+    texts = [html.unescape(str(call.said["text"])) for call in receiver.calls]
+    return [paragraph for text in texts for paragraph in text.split("\n\n")[1:]]
+
+
 @dataclass
 class Running:
     """The platform of a test.
@@ -55,7 +63,7 @@ class Running:
         graph: whose daemon is the test.
         receiver: what a Slack channel is.
         sources: those that something arrives from.
-        busy: whether nothing goes on, because the daemon is not there or has too much to do.
+        busy: whether nothing goes on, because there is too much to do before.
     """
 
     graph: GraphRunner
@@ -66,6 +74,7 @@ class Running:
     _mended: str | None = None
     _keys: set[str] = field(default_factory=set)
     _evaluations: int = 0
+    _ahead: timedelta = timedelta()
 
     def command(self, line: str) -> str:
         """Runs a command as a person types it, and lets the platform go on if it may have changed something."""
@@ -83,10 +92,10 @@ class Running:
             self.monkeypatch.setenv(name, value)
             printed = ""
         else:
-            ran = subprocess.run(["/bin/bash", "-c", line], cwd=platform_settings.CHECKOUT, capture_output=True, text=True, check=False)
+            ran = subprocess.run(
+                ["/bin/bash", "-c", line], cwd=platform_settings.CHECKOUT, capture_output=True, text=True, check=False
+            )
             printed = ran.stdout + ran.stderr
-        if words[1:3] == ["source", "deploy"]:
-            self.reloaded()
         if not {*words[1:3]} & {*_LOOKS}:
             self.goes_on()
         return printed
@@ -106,21 +115,34 @@ class Running:
     def looks(self) -> None:
         """One evaluation of the alerts."""
         self._evaluations += 1
-        now = datetime.now(UTC) + timedelta(minutes=3 * self._evaluations)
-        if not self.busy:
-            beat(self.graph.instance, now)
+        now = datetime.now(UTC) + self._ahead + timedelta(minutes=3 * self._evaluations)
+        beat(self.graph.instance, now)
         evaluate(load_settings(), self.graph.instance, now)
 
-    def reloaded(self) -> None:
+    def later(self, ahead: timedelta) -> None:
+        """The time of alerts and of `platform-assets freshness`, as if so much had gone by."""
+
+        class Clock(datetime):
+            @classmethod
+            def now(cls, tz: tzinfo | None = None) -> Self:
+                return super().now(tz) + ahead
+
+        self._ahead = ahead
+        self.monkeypatch.setattr(importlib.import_module("platform_assets.cli.freshness"), "datetime", Clock)
+
+    def reload(self) -> None:
         """The code location is loaded again, as after a deployment."""
         read_sources.cache_clear()
         self.graph.defs = build_definitions()
         self.monkeypatch.setattr(definitions, "defs", self.graph.defs)
 
+    def sensors(self) -> dict[str, str]:
+        """Every sensor, as Dagit would tell."""
+        return {sensor.name: "RUNNING" for sensor in self.graph.defs.sensors or ()}
+
     def told(self) -> list[str]:
         """The paragraphs of every alert that the channel took."""
-        texts = [html.unescape(str(call.said["text"])) for call in self.receiver.calls]
-        return [paragraph for text in texts for paragraph in text.split("\n\n")[1:]]
+        return paragraphs(self.receiver)
 
     def _mend(self) -> None:
         context = dg.build_sensor_context(

@@ -8,6 +8,7 @@ An HTML comment `<!-- then: … -->` says what somebody else does at that moment
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,12 +23,13 @@ _PART = re.compile(
 _FORMS = {
     "id": r"\b[0-9a-f]{16}\b",
     "run": r"\b(?=[0-9a-f]*\d)[0-9a-f]{8}\b",
-    "moment": r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(?::\d\d)?(?:\+00:00)?",
+    "moment": r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(?::\d\d)?(?:\.\d+)?(?:\+00:00)?",
     "bucket": r"gs://[\w-]+",
     "generation": r"#\d+",
-    "backfill": r"(?<=backfill )[a-z]{8}\b",
+    "backfill": r"(?:(?<=backfill )|(?<=/b/))[a-z]{8}\b",
 }
 _FORM = re.compile("|".join(f"(?P<{name}>{form})" for name, form in _FORMS.items()))
+_PAUSE = 0.5
 _RULE = re.compile(r"[\s─━]*")
 
 
@@ -52,6 +54,7 @@ class Walk:
         others: what somebody else does, by the words of the runbook.
         told: the paragraphs of all alerts that were delivered so far.
         names: what the runbook calls otherwise than this test does, such as the date of its example.
+        patience: seconds for which a command is repeated until it shows what the runbook does.
     """
 
     path: Path
@@ -59,6 +62,7 @@ class Walk:
     others: Mapping[str, Callable[[], None]]
     told: Callable[[], list[str]]
     names: Mapping[str, str] = field(default_factory=dict)
+    patience: float = 0
     _bound: dict[str, str] = field(default_factory=dict)
 
     def follow(self) -> int:
@@ -73,9 +77,18 @@ class Walk:
                 told = self.told()
                 assert any(self._is(step.alert, one) for one in told), self._place(step, step.alert, "\n\n".join(told))
             else:
-                printed = self.run(self._named(step.command))
+                printed = self._run(step)
                 assert self._is(step.shown, printed), self._place(step, step.shown, printed)
         return sum(bool(step.command) for step in found)
+
+    def _run(self, step: Step) -> str:
+        """What the command printed; of one that shows what is to come, after some time."""
+        deadline = time.monotonic() + self.patience
+        while True:
+            printed = self.run(self._named(step.command))
+            if time.monotonic() > deadline or self._is(step.shown, printed):
+                return printed
+            time.sleep(_PAUSE)
 
     def _is(self, shown: str, printed: str) -> bool:
         shown = self._named(shown)
