@@ -20,6 +20,7 @@ from platform_assets.sources.model import Source
 from platform_assets.sources.registry import load_sources
 
 _ROUNDS = 20
+AUTOMATION = {"dagster/from_automation_condition": "true"}  # as the daemon tags what conditions ask for
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class GraphRunner:
             for partition in evaluated.get_requested_partitions(key):
                 wanted[partition].add(key.to_user_string())
         for partition, assets in sorted(wanted.items(), key=lambda item: item[0] or ""):
-            self.run(assets, partition)
+            self.run(assets, partition, tags=AUTOMATION)
         return len(wanted)
 
     def settle(self, *source_names: str) -> list[Ran]:

@@ -74,6 +74,31 @@ def show(
 
 
 @quarantine_app.command()
+def letters(
+    source: Annotated[str, typer.Argument(help="Such as web_events.")],
+    day: Annotated[datetime, typer.Argument(metavar="DATE", formats=["%Y-%m-%d"], help="Its arrival date.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Dead letters: which record of which object could not be read, and why; what it held stays in the bucket."""
+    from platform_assets.ingestion.landing import Landing
+    from platform_assets.operations.quarantine import unread_records
+
+    with _told():
+        found = unread_records(Landing(settings_here()), source, day.date())
+    if as_json:
+        typer.echo(json.dumps([letter.as_json() for letter in found], indent=2))
+    elif found:
+        rows = [
+            (f"{letter.uri}#{letter.generation}", "" if letter.row_number is None else letter.row_number, letter.reason)
+            for letter in found
+        ]
+        show_tables(_table(f"Dead letters of {source}, {day:%Y-%m-%d}", ("landing object", "record", "reason"), rows))
+    else:
+        typer.echo(f"{source} has no dead letters of {day:%Y-%m-%d}.")
+
+
+@quarantine_app.command()
 def release(
     table: TableName,
     rows: RowIds,

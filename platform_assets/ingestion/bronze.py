@@ -126,7 +126,7 @@ def _ingest_once(
         if not plan.objects and not plan.replace:
             return Ingested(landed, 0, 0, None, _committed_at(plan.table, arrival_date))
         records = _read(settings, landing, connection, source, plan.objects)
-        landing.put_dead_letters(records.dead_letters)
+        landing.put_dead_letters(records.dead_letters, all_of=(source.name, arrival_date) if plan.replace else None)
         rows = bronze_rows(connection, settings, source, arrival_date)
         touched = _touched(connection, plan, rows, arrival_date)
         properties = {

@@ -6,18 +6,18 @@ could not be read as dead letters. What an object holds is no concern of this mo
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+from platform_assets.ingestion.dead_letters import DeadLetter, KeptLetter
 
 if TYPE_CHECKING:
     from google.cloud.storage import Blob, Bucket, Client
@@ -75,22 +75,6 @@ class LandingObject:
         return self.name.split("/", 2)[2]
 
 
-@dataclass(frozen=True)
-class DeadLetter:
-    """Something in an object of which not even a row could be made.
-
-    Attributes:
-        row_number: which record of the object, from 1; None if it concerns the object as a whole.
-        reason: why, in words that hold none of the content.
-        content: the bytes concerned, or the first of them.
-    """
-
-    object: LandingObject
-    row_number: int | None
-    reason: str
-    content: bytes = field(repr=False, default=b"")
-
-
 class Arrivals(Protocol):
     """Where bronze finds what has landed: the landing bucket, or files that are taken for it in a dry run."""
 
@@ -100,8 +84,10 @@ class Arrivals(Protocol):
     def download(self, objects: Sequence[LandingObject], directory: Path, /) -> list[Path]:
         """The objects as files in the directory, in the same order."""
 
-    def put_dead_letters(self, letters: Iterable[DeadLetter], /) -> list[str]:
-        """Keeps what could not be read; returns where."""
+    def put_dead_letters(
+        self, letters: Iterable[DeadLetter], /, *, all_of: tuple[str, date] | None = None
+    ) -> list[str]:
+        """Keeps what could not be read, and of a source and date of which this is all, nothing else; returns where."""
 
 
 class Landing:
@@ -251,18 +237,30 @@ class Landing:
         with ThreadPoolExecutor(max_workers=parallel, thread_name_prefix="landing") as pool:
             return list(pool.map(lambda arrival: self._fetch(arrival, directory), objects))
 
-    def put_dead_letters(self, letters: Iterable[DeadLetter]) -> list[str]:
+    def put_dead_letters(self, letters: Iterable[DeadLetter], *, all_of: tuple[str, date] | None = None) -> list[str]:
         """Keep dead letters, one JSONL object for each landing object; returns the URIs.
 
         Names depend on the landing object alone: replaying it writes the same names with the same content.
+
+        Args:
+            letters: what could not be read.
+            all_of: source and arrival date, of which everything was read: what else is kept of them is removed.
         """
-        uris = []
-        for arrival, group in groupby(sorted(letters, key=_letter_order), key=lambda letter: letter.object):
-            folder = f"{DEAD_LETTER_PREFIX}source={arrival.source}/date={arrival.arrival_date.isoformat()}"
-            name = f"{folder}/{arrival.file_name}.{arrival.generation}.jsonl"
-            self._overwrite(name, "".join(f"{_letter_line(letter)}\n" for letter in group).encode())
-            uris.append(f"gs://{self.bucket_name}/{name}")
-        return uris
+        names = []
+        for arrival, group in groupby(sorted(letters, key=lambda one: one.order), key=lambda one: one.object):
+            folder = _letter_folder(arrival.source, arrival.arrival_date)
+            names.append(f"{folder}{arrival.file_name}.{arrival.generation}.jsonl")
+            self._overwrite(names[-1], "".join(f"{letter.line}\n" for letter in group).encode())
+        for blob in list(self._list(_letter_folder(*all_of))) if all_of else ():
+            if blob.name not in names:
+                blob.delete()
+        return [f"gs://{self.bucket_name}/{name}" for name in names]
+
+    def dead_letters(self, source: str, arrival_date: date) -> Iterator[KeptLetter]:
+        """The dead letters of a source and arrival date, by object and record."""
+        for blob in self._list(_letter_folder(source, arrival_date)):
+            with blob.open("rb") as lines:
+                yield from (KeptLetter.of(line.decode()) for line in lines)
 
     def dead_letter_counts(self, parallel: int = 8) -> dict[tuple[str, date], tuple[int, int]]:
         """For every source and arrival date with dead letters: how many objects have some, and how many in all."""
@@ -350,6 +348,10 @@ def _landing_name(source: str, arrival_date: date, file_name: str) -> str:
     return name
 
 
+def _letter_folder(source: str, arrival_date: date) -> str:
+    return f"{DEAD_LETTER_PREFIX}source={source}/date={arrival_date.isoformat()}/"
+
+
 def _as_date(text: str) -> date | None:
     try:
         return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 - a calendar date has no zone
@@ -369,23 +371,3 @@ def _is_folder(blob: Blob) -> bool:
 def _suffix(name: str) -> str:
     match = _SUFFIX.search(name)
     return match[0] if match else ".jsonl"
-
-
-def _letter_order(letter: DeadLetter) -> tuple[LandingObject, int, str]:
-    return letter.object, letter.row_number or 0, letter.reason
-
-
-def _letter_line(letter: DeadLetter) -> str:
-    try:
-        content, encoding = letter.content.decode(), "utf-8"
-    except UnicodeDecodeError:
-        content, encoding = base64.b64encode(letter.content).decode(), "base64"
-    line = {
-        "reason": letter.reason,
-        "object": letter.object.uri,
-        "generation": letter.object.generation,
-        "row_number": letter.row_number,
-        "content": content,
-        "encoding": encoding,
-    }
-    return json.dumps(line, ensure_ascii=False)

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Protocol
 from platform_assets.contracts.rules import literal, quote
 from platform_assets.ingestion.avro_rows import AvroRows
 from platform_assets.ingestion.csv_rows import CsvRows
+from platform_assets.ingestion.dead_letters import DeadLetter
 from platform_assets.ingestion.json_documents import JsonDocuments
 from platform_assets.ingestion.json_lines import Insert, JsonLines
-from platform_assets.ingestion.landing import DeadLetter, LandingObject
+from platform_assets.ingestion.landing import LandingObject
 from platform_assets.ingestion.parquet_rows import ParquetRows
 from platform_assets.ingestion.refusals import KEPT_BYTES, Refusals, reader_errors
 from platform_assets.ingestion.shape import NUMBER, Shape, pointer

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from platform_assets.contracts.rules import quote
+from platform_assets.contracts.words import nearest
 from platform_assets.lakehouse.decisions import OUTCOME, Decision, Outcome, decided, partition_column, record
 from platform_assets.operations.quarantined_rows import (
     LAYER,
@@ -19,12 +20,14 @@ from platform_assets.operations.quarantined_rows import (
     rows_by_id,
 )
 from platform_assets.sources.contracts import BROKEN_RULES
+from platform_assets.sources.registry import load_sources
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import duckdb
 
+    from platform_assets.ingestion.dead_letters import KeptLetter
     from platform_assets.ingestion.landing import Landing
     from platform_assets.lakehouse.catalog import Lakehouse
 
@@ -100,6 +103,18 @@ def not_through(lakehouse: Lakehouse, landing: Landing) -> NotThrough:
         tuple(found for table in quarantine_tables(lakehouse) for found in _partitions(lakehouse, table)),
         tuple(UnreadRecords(*place, *counts) for place, counts in sorted(letters.items())),
     )
+
+
+def unread_records(landing: Landing, source: str, arrival_date: date) -> list[KeptLetter]:
+    """The dead letters of a source and date, by object and record: what to mend, and why.
+
+    Raises:
+        QuarantineError: there is no such source.
+    """
+    known = sorted(one.name for one in load_sources())
+    if source not in known:
+        raise QuarantineError(f"{source} is no source{nearest(source, known)}")
+    return list(landing.dead_letters(source, arrival_date))
 
 
 def discard(lakehouse: Lakehouse, table: str, row_ids: Sequence[str], *, by: str, why: str) -> list[Decision]:

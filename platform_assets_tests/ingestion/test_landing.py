@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from platform_assets.ingestion.landing import ArrivalVanished, DeadLetter, Landing, LandingError
+from platform_assets.ingestion.dead_letters import DeadLetter, KeptLetter
+from platform_assets.ingestion.landing import ArrivalVanished, Landing, LandingError
 from platform_assets.settings import Settings
 
 DAY = date(2026, 1, 2)
@@ -152,6 +153,15 @@ def test_dead_letters_replay_to_the_same_object(landing: Landing, bucket: Any) -
     assert landing.put_dead_letters(reversed(letters)) == uris
     assert bucket.blob(name).download_as_bytes() == stored
     assert [arrival.name for arrival in landing.objects("shop")] == [a.name, b.name]
+
+
+def test_of_a_date_that_was_read_anew_only_the_letters_of_this_reading_are_kept(landing: Landing) -> None:
+    a, b = (landing.put("shop", DAY, name, b"x") for name in ("a.jsonl", "b.jsonl"))
+    other = landing.put("shop", DAY + timedelta(days=1), "a.jsonl", b"x")
+    landing.put_dead_letters(DeadLetter(arrival, 1, "not JSON", b"secret") for arrival in (a, b, other))
+    landing.put_dead_letters([DeadLetter(b, 2, "no object")], all_of=("shop", DAY))
+    assert list(landing.dead_letters("shop", DAY)) == [KeptLetter(b.uri, b.generation, 2, "no object")]
+    assert landing.dead_letter_counts() == {("shop", DAY): (1, 1), ("shop", other.arrival_date): (1, 1)}
 
 
 def test_dead_letters_are_counted_by_source_and_date(landing: Landing, bucket: Any) -> None:  # noqa: ANN401

@@ -116,7 +116,7 @@ def pagerduty_events(message: Message) -> list[dict[str, Any]]:
             "severity": incident.severity.value,
             "timestamp": one["since"],
             "class": one["kind"],
-            "custom_details": {"owner": one["owner"], "late_ancestor": one["late_ancestor"]},
+            "custom_details": {name: one[name] for name in ("owner", "late_ancestor", "runbook")},
         }
         links = [{"href": one["link"], "text": "Dagit"}] if one["link"] else []
         events.append({"event_action": "trigger", "dedup_key": key, "payload": payload, "links": links})

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from platform_assets.automation.alerts.incidents import Incident, Kind, Observation
+from platform_assets.automation.alerts.runbooks import runbook
 from platform_assets.lakehouse.durations import in_words
 from platform_assets.sources.model import AlertSeverity
 
@@ -57,7 +58,7 @@ class Message:
         return "\n\n".join(paragraphs)
 
     def paragraph(self, incident: Incident) -> str:
-        """One incident: severity, what, since when, where to look, whose it is, what is to blame."""
+        """One incident: severity, what, since when, where to look, whose it is, what is to blame, what to do."""
         seen = incident.seen
         word = incident.severity.value if incident.open else "recovered"
         lines = [f"[{word}] {incident.rule}: {seen.subject}", seen.what, f"since {_when(incident.since)}"]
@@ -69,6 +70,8 @@ class Message:
             lines.append(f"owner: {seen.owner}")
         if link := self.link(incident):
             lines.append(link)
+        if incident.open:
+            lines.append(f"runbook: {runbook(seen.kind)}")
         return "\n".join(lines)
 
     def link(self, incident: Incident) -> str | None:
@@ -96,6 +99,7 @@ class Message:
             "owner": seen.owner,
             "late_ancestor": seen.late_ancestor,
             "link": self.link(incident),
+            "runbook": runbook(seen.kind),
         }
 
     @staticmethod

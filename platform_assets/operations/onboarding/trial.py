@@ -18,7 +18,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from platform_assets.ingestion.landing import DeadLetter, LandingObject
+from platform_assets.ingestion.dead_letters import DeadLetter
+from platform_assets.ingestion.landing import LandingObject
 from platform_assets.settings import Settings, SettingsError
 from platform_assets.sources.contracts import EVENT_DATE
 from platform_assets.sources.model import Kind, SilverTable, Source
@@ -222,7 +223,7 @@ class _Files:
             paths.append(path)
         return paths
 
-    def put_dead_letters(self, letters: Iterable[DeadLetter], /) -> list[str]:
+    def put_dead_letters(self, letters: Iterable[DeadLetter], /, *, all_of: object = None) -> list[str]:  # noqa: ARG002 - nothing is kept
         self.letters.extend(letters)
         return []
 

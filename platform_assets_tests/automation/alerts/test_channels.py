@@ -61,7 +61,8 @@ def test_slack_is_told_everything_in_one_escaped_message(
         "since 2026-11-20 08:00:00 UTC\n"
         "first late table upstream: bronze.carts\n"
         "owner: team:shop\n"
-        "https://dagit.example.com/assets/gold/fact_orders\n\n"
+        "https://dagit.example.com/assets/gold/fact_orders\n"
+        "runbook: docs/runbooks/performance-degradation.md\n\n"
         "[recovered] Pipeline failure: silver.&lt;b&gt;&amp;\n"
         "was: its step failed\n"
         "from 2026-11-20 08:00:00 UTC to 2026-11-20 09:30:00 UTC (1 h 30 min)\n"
@@ -101,7 +102,11 @@ def test_pagerduty_gets_a_trigger_and_a_resolve_that_finds_it(
             "severity": "critical",
             "timestamp": "2026-11-20T08:00:00+00:00",
             "class": "freshness_failed",
-            "custom_details": {"owner": "team:shop", "late_ancestor": "bronze.carts"},
+            "custom_details": {
+                "owner": "team:shop",
+                "late_ancestor": "bronze.carts",
+                "runbook": "docs/runbooks/performance-degradation.md",
+            },
         },
         "links": [{"href": "https://dagit.example.com/assets/gold/fact_orders", "text": "Dagit"}],
     }
