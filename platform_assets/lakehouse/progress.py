@@ -26,6 +26,7 @@ class Commit:
         version: of the rows that it published; the same rows have the same.
         touched: event dates that its rows belong to, where the table says so (bronze).
         rows_in: rows of the partition that the table below held when this one was made of it; None if not counted.
+        rows_duplicate: how many of them were dropped because a later row has the same key.
     """
 
     at: datetime
@@ -33,6 +34,7 @@ class Commit:
     version: str
     touched: tuple[date, ...] | None = None
     rows_in: int | None = None
+    rows_duplicate: int | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Progress:
         changed: when the rows last changed, which making the same rows again does not do.
         made: when the partition was last made, changed or not.
         rows_in: rows that the newest making accounts for, where they are counted.
+        rows_duplicate: rows that the newest making dropped as duplicates, where they are counted.
+        versions: of the rows of each partition as they are now.
         arrivals: when new rows came, oldest first; a rebuild of an old partition brings none.
         remembered_since: the oldest snapshot that is left, if older ones have expired: what was made before is unknown.
     """
@@ -50,6 +54,8 @@ class Progress:
     changed: Mapping[date | None, datetime] = field(default_factory=dict)
     made: Mapping[date | None, datetime] = field(default_factory=dict)
     rows_in: Mapping[date | None, int] = field(default_factory=dict)
+    rows_duplicate: Mapping[date | None, int] = field(default_factory=dict)
+    versions: Mapping[date | None, str] = field(default_factory=dict)
     arrivals: tuple[datetime, ...] = ()
     remembered_since: datetime | None = None
 
@@ -57,6 +63,10 @@ class Progress:
         """When the partition was last made, alone or with all others."""
         found = [moment for key in {partition, None} if (moment := self.made.get(key)) is not None]
         return max(found, default=None)
+
+    def version(self, partition: date | None) -> str | None:
+        """The version of the rows of a partition; None if what made it is forgotten."""
+        return self.versions.get(partition, self.versions.get(None))
 
     def changed_at(self, partition: date | None) -> datetime | None:
         """When the partition last changed; with None, when anything in the table did."""
@@ -78,10 +88,15 @@ def progress_of(commits: Iterable[Commit]) -> Progress:
     changed: dict[date | None, datetime] = {}
     made: dict[date | None, datetime] = {}
     rows_in: dict[date | None, int] = {}
+    rows_duplicate: dict[date | None, int] = {}
     versions: dict[date | None, str] = {}
+    present: dict[date | None, str] = {}
     arrivals = []
     for commit in commits:
         made[commit.partition] = commit.at
+        if commit.partition is None:
+            present.clear()
+        present[commit.partition] = commit.version
         if commit.touched is not None:
             changed.update(dict.fromkeys(commit.touched, commit.at))
             if commit.touched and commit.partition and commit.at.date() - commit.partition < _LATE_ARRIVAL:
@@ -91,24 +106,31 @@ def progress_of(commits: Iterable[Commit]) -> Progress:
             changed[commit.partition] = commit.at
         if commit.rows_in is not None:
             rows_in[commit.partition] = commit.rows_in
-    return Progress(changed, made, rows_in, tuple(arrivals))
+        if commit.rows_duplicate is not None:
+            rows_duplicate[commit.partition] = commit.rows_duplicate
+    return Progress(changed, made, rows_in, rows_duplicate, present, tuple(arrivals))
 
 
 def _commits(table: Table) -> list[Commit]:
     found = []
     for snapshot in sorted(table.snapshots(), key=lambda snapshot: snapshot.sequence_number or 0):
         said = snapshot.summary.additional_properties if snapshot.summary else {}
-        touched, rows_in = said.get(_TOUCHED), said.get("platform.rows-in")
+        touched = said.get(_TOUCHED)
         found.append(
             Commit(
                 at=datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC),
                 partition=_date(said.get("platform.partition", "")),
                 version=said.get("platform.data-version", str(snapshot.snapshot_id)),
                 touched=None if touched is None else tuple(map(date.fromisoformat, json.loads(touched))),
-                rows_in=None if rows_in is None else int(rows_in),
+                rows_in=_count(said.get("platform.rows-in")),
+                rows_duplicate=_count(said.get("platform.rows-duplicate")),
             )
         )
     return found
+
+
+def _count(text: str | None) -> int | None:
+    return None if text is None else int(text)
 
 
 def _date(text: str) -> date | None:

@@ -31,26 +31,35 @@ def relation(lakehouse: Lakehouse, name: str, *, where: Mapping[str, date] | Non
     return None if table is None else table_relation(table, where=where)
 
 
-def table_relation(table: Table, *, where: Mapping[str, date] | None = None) -> str:
-    """As `relation`, over a table that is already loaded; fixed to its snapshot."""
-    wanted = where or {}
-    files = _planned_files(table, wanted)
+def table_relation(
+    table: Table, *, where: Mapping[str, date] | None = None, since: Mapping[str, date] | None = None
+) -> str:
+    """As `relation`, over a table that is already loaded; fixed to its snapshot.
+
+    `since` holds columns and the earliest date that each may have.
+    """
+    wanted, earliest = where or {}, since or {}
+    files = _planned_files(table, wanted, earliest)
     if not files:
         return _empty(table.schema())
     paths = ", ".join(literal(path) for path in files)
     source = f"read_parquet([{paths}], schema = {_field_map(table.schema())})"
-    if not wanted:
-        return source
-    condition = " AND ".join(f"{quote(column)} = DATE '{day.isoformat()}'" for column, day in wanted.items())
-    return f"(SELECT * FROM {source} WHERE {condition})"
+    conditions = [
+        f"{quote(column)} {comparison} DATE '{day.isoformat()}'"
+        for comparison, days in (("=", wanted), (">=", earliest))
+        for column, day in days.items()
+    ]
+    return f"(SELECT * FROM {source} WHERE {' AND '.join(conditions)})" if conditions else source
 
 
-def _planned_files(table: Table, where: Mapping[str, date]) -> list[str]:
-    from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, EqualTo
+def _planned_files(table: Table, where: Mapping[str, date], since: Mapping[str, date]) -> list[str]:
+    from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, EqualTo, GreaterThanOrEqual
 
     row_filter: BooleanExpression = AlwaysTrue()
     for column, day in where.items():
         row_filter = And(row_filter, EqualTo(column, day.isoformat()))  # type: ignore[call-arg,misc]
+    for column, day in since.items():
+        row_filter = And(row_filter, GreaterThanOrEqual(column, day.isoformat()))  # type: ignore[call-arg,misc]
     tasks = list(table.scan(row_filter=row_filter).plan_files())
     if any(task.delete_files for task in tasks):
         raise LakehouseError(

@@ -20,6 +20,7 @@ from platform_assets.automation.alerts.platform_facts import (
     metric_facts,
     sensor_facts,
 )
+from platform_assets.automation.alerts.quality_facts import QUALITY_KINDS, quality_facts
 from platform_assets.automation.alerts.rules import AlertSettings, own_rules, read_alert_settings
 from platform_assets.automation.alerts.run_facts import run_facts
 from platform_assets.automation.alerts.store import IncidentStore
@@ -144,11 +145,14 @@ def _look_at_tables(settings: Settings, instance: dg.DagsterInstance, facts: Fac
     from platform_assets.lakehouse.catalog import Lakehouse
     from platform_assets.lakehouse.freshness import table_freshness
 
-    rows = table_freshness(Lakehouse(settings), now)
+    lakehouse = Lakehouse(settings)
+    rows = table_freshness(lakehouse, now)
     metrics = metric_facts(instance, load_sources(settings.sources), rows, now)
     facts.observations += [*freshness_facts(rows, now), *metrics.observations]
     facts.surveyed.add(Kind.FRESHNESS)
     facts.unmeasured += metrics.unmeasured
+    facts.observations += quality_facts(lakehouse, now)
+    facts.surveyed |= QUALITY_KINDS
     facts.positions[_TABLES] = now.isoformat()
 
 
