@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from platform_assets.contracts.model import TOKEN_PATTERN, Classification, Column, Contract
 from platform_assets.contracts.rules import REFERENCES, literal, quote
 from platform_assets.lakehouse.reader import relation, table_relation
-from platform_assets.quality.ledger_table import append_rows
+from platform_assets.quality.append_only import append_rows
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table

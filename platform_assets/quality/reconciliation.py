@@ -14,6 +14,7 @@ from platform_assets.lakehouse.reader import table_relation
 from platform_assets.lakehouse.statistics import statistics
 from platform_assets.quality.declarations import Figure, Measure, Reconciliation
 from platform_assets.quality.findings import Finding, Watch
+from platform_assets.quality.store import RECONCILED_EVERY
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from platform_assets.lakehouse.catalog import Lakehouse
     from platform_assets.quality.store import Judgement
 
-_EVERY = timedelta(days=1)
 _ROUNDING = 1e-9  # sums of binary fractions depend on their order
 Amounts = Mapping[date | None, float]
 
@@ -44,13 +44,12 @@ def is_due(declared: Reconciliation, last: Sequence[Judgement], lakehouse: Lakeh
     if not mine or any(found.finding.unusual for found in mine):
         return True
     judged = max(found.at for found in mine)
-    published = [
-        snapshot.timestamp_ms / 1000
+    settled = [
+        snapshot.timestamp_ms / 1000 + declared.settle_minutes * 60
         for figure in declared.figures
         if (table := lakehouse.find(figure.table)) is not None and (snapshot := table.current_snapshot()) is not None
     ]
-    settled = now.timestamp() - declared.settle_minutes * 60
-    return now - judged >= _EVERY or any(judged.timestamp() < moment <= settled for moment in published)
+    return now - judged >= RECONCILED_EVERY or any(judged.timestamp() < moment <= now.timestamp() for moment in settled)
 
 
 def reconcile(

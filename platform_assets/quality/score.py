@@ -24,7 +24,7 @@ from platform_assets.lakehouse.declared import DeclaredTable, declared_tables
 from platform_assets.lakehouse.freshness_history import FRESHNESS_HISTORY, attainment
 from platform_assets.lakehouse.reader import relation, table_relation
 from platform_assets.lakehouse.statistics import statistics
-from platform_assets.quality.ledger_table import append_rows
+from platform_assets.quality.append_only import append_rows
 from platform_assets.quality.store import Judgement, latest
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from platform_assets.contracts.model import Column, Contract, Rule
 from platform_assets.lakehouse.reader import table_relation
+from platform_assets.quality.append_only import append_rows
 from platform_assets.quality.findings import Finding, Watch
-from platform_assets.quality.ledger_table import append_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from platform_assets.lakehouse.catalog import Lakehouse
 
 REMEMBERED = timedelta(days=35)  # what is older is told again
+RECONCILED_EVERY = timedelta(days=1)  # a judgement of figures is kept once a day, also if nothing changed
 
 QUALITY = Contract(
     table="ops.quality",
@@ -141,7 +142,7 @@ def _identity(finding: Finding) -> tuple[str, date | None, Watch, str]:
 
 def _is_news(finding: Finding, last: Judgement | None, now: datetime) -> bool:
     """What would be usual may shift by a trifle with every look; that alone is no news."""
-    if last is None:
+    if last is None or (finding.watch is Watch.RECONCILIATION and now - last.at >= RECONCILED_EVERY):
         return True
     same = (last.finding.unusual, last.finding.observed) == (finding.unusual, finding.observed)
     return now > last.at and not same
