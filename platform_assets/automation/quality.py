@@ -52,6 +52,8 @@ def quality_sensor() -> dg.SensorDefinition:
         lakehouse, now = Lakehouse(load_settings()), datetime.now(UTC)
         done = look(lakehouse, now, after=position.table)
         told = done.told
+        for table, why in done.errors.items():
+            context.log.error("%s cannot be looked at", table, exc_info=why)
         try:
             told = told + look_across(lakehouse, now)
         except SourceError:  # the sensor `alerts` fails for it, which is told

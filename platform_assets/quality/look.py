@@ -7,7 +7,7 @@ the same partitions again, finds the same, and tells nothing twice.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -88,12 +88,14 @@ class Look:
         profiled: partitions that were read.
         last: the table that it came to last; the next look begins behind it.
         complete: whether it came to every table and partition.
+        errors: why tables could not be read.
     """
 
     told: list[Finding] = field(default_factory=list)
     profiled: int = 0
     last: str | None = None
     complete: bool = True
+    errors: dict[str, Exception] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -110,25 +112,30 @@ class _Opened:
 def look(lakehouse: Lakehouse, now: datetime, *, after: str | None = None, budget: Budget | None = None) -> Look:
     """Looks at tables in turn, beginning behind `after`, and keeps what it found.
 
+    A table that cannot be read is told of as a finding about its schema, and stops no other.
+
     Raises:
         ConcurrentPublish: others kept recording at the same time; nothing is lost, the next look does it again.
     """
-    allowed, done = budget or Budget(), Look(last=after)
-    deadline = time.monotonic() + allowed.seconds
-    opened = _opened(lakehouse, now, after, allowed, deadline, done)
-    history = looks_at(lakehouse, [found.declared.name for found in opened if found.due])
+    allowed, done, began = budget or Budget(), Look(last=after), time.monotonic()
     findings: list[Finding] = []
+    opened = list(_opened(lakehouse, now, allowed, began + allowed.seconds / 2, done, findings))
+    history = looks_at(lakehouse, [found.declared.name for found in opened if found.due])
     profiles: list[Profile] = []
-    for found in opened:
-        if time.monotonic() > deadline:
+    for number, found in enumerate(opened):
+        if number and time.monotonic() > began + allowed.seconds:  # whatever the time, a look gets on
             done.complete = False
             break
-        taken = _taken(lakehouse, found, now, deadline)
-        done.complete = done.complete and len(taken) == len(found.due)
-        watched = _watched(found, taken, history.get(found.declared.name, []), now)
-        findings += [finding for watch in WATCHES for finding in watch(watched)]
-        profiles += taken
         done.last = found.declared.name
+        try:
+            taken = _taken(lakehouse, found, now, began + allowed.seconds)
+            watched = _watched(found, taken, history.get(found.declared.name, []), now)
+            findings += [finding for watch in WATCHES for finding in watch(watched)]
+        except Exception as error:  # noqa: BLE001 - kept as a finding, logged by the sensor
+            findings.append(_unreadable(done, found.declared.name, error))
+        else:
+            done.complete = done.complete and len(taken) == len(found.due)
+            profiles += taken
     done.told = record(lakehouse, findings, now)
     keep(lakehouse, profiles, now)
     done.profiled = len(profiles)
@@ -155,23 +162,32 @@ def look_across(lakehouse: Lakehouse, now: datetime, *, seconds: float = 20.0) -
 
 
 def _opened(
-    lakehouse: Lakehouse, now: datetime, after: str | None, allowed: Budget, deadline: float, done: Look
-) -> list[_Opened]:
+    lakehouse: Lakehouse, now: datetime, allowed: Budget, deadline: float, done: Look, findings: list[Finding]
+) -> Iterator[_Opened]:
     """Published tables in turn, until their partitions that are due are as many as may be read."""
-    looks, found, left = last_looks(lakehouse), [], allowed.partitions
-    for declared in _in_turn(declared_tables(lakehouse.settings.dbt_project), after):
-        table = lakehouse.find(declared.name)
-        if table is None or table.current_snapshot() is None:
-            continue
+    looks, left = last_looks(lakehouse), allowed.partitions
+    for declared in _in_turn(declared_tables(lakehouse.settings.dbt_project), done.last):
         if not left or time.monotonic() > deadline:
             done.complete = False
-            break
-        known, so_far = statistics(table, declared.contract), progress(table)
+            return
+        try:
+            table = lakehouse.find(declared.name)
+            if table is None or table.current_snapshot() is None:
+                continue
+            known, so_far = statistics(table, declared.contract), progress(table)
+        except Exception as error:  # noqa: BLE001 - as in `look`
+            findings.append(_unreadable(done, declared.name, error))
+            continue
         due = due_partitions(declared, known, so_far, looks.get(declared.name, {}), now)
         done.complete = done.complete and len(due) <= left
-        found.append(_Opened(declared, table, known, so_far, due[:left]))
+        yield _Opened(declared, table, known, so_far, due[:left])
         left -= len(due[:left])
-    return found
+
+
+def _unreadable(done: Look, table: str, error: Exception) -> Finding:
+    """That a table cannot be looked at. Not the error's text, which may hold what stood in a row (I7)."""
+    done.errors[table] = error
+    return Finding(Watch.SCHEMA, table, None, 0.0, unusual=True, reason=f"it cannot be read: {type(error).__name__}")
 
 
 def _in_turn(tables: Sequence[DeclaredTable], after: str | None) -> list[DeclaredTable]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
-from platform_assets.lakehouse.catalog import Lakehouse
+from platform_assets.lakehouse.catalog import Lakehouse, local_path
 from platform_assets.lakehouse.declared import DeclaredTable
 from platform_assets.lakehouse.progress import Progress
 from platform_assets.lakehouse.query import query
@@ -195,3 +196,27 @@ def test_a_volume_watch_or_any_other_is_one_line_more(usual: Lakehouse, monkeypa
     done = look(usual, noon(LAST))
     assert (len(done.told), unusual(done.told)) == (9, [("volume", "", FIRST)])
     assert look(usual, noon(LAST)).told == []
+
+
+def test_a_table_that_cannot_be_read_is_told_and_stops_no_other(
+    lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, good = (replace(ORDERS, table=f"silver.{name}") for name in ("broken", "good"))
+    declare(monkeypatch, broken, good)
+    for contract in (broken, good):
+        publish(lakehouse, FIRST, contract=contract)
+    table = lakehouse.find("silver.broken")
+    assert table is not None
+    (file,) = [Path(local_path(task.file.file_path)) for task in table.scan().plan_files()]
+    content = file.read_bytes()
+    file.write_bytes(b"no Parquet")
+    done = look(lakehouse, noon(LAST))
+    assert (done.profiled, list(done.errors), done.last) == (1, ["silver.broken"], "silver.good")
+    told = {finding.table: (finding.unusual, finding.reason) for finding in done.told}
+    assert told == {
+        "silver.broken": (True, "it cannot be read: InvalidInputException"),
+        "silver.good": (False, "as it was"),
+    }
+    file.write_bytes(content)
+    again = look(lakehouse, noon(LAST) + HOUR)
+    assert ([(f.table, f.unusual) for f in again.told], again.errors) == ([("silver.broken", False)], {})
