@@ -15,6 +15,7 @@ from platform_assets.automation.broken_sources import broken_sources_sensors
 from platform_assets.automation.conditions import automation_sensors, with_conditions
 from platform_assets.automation.failures import mend_failed_sensor
 from platform_assets.automation.freshness import freshness_sensor
+from platform_assets.automation.quality import quality_sensor
 from platform_assets.loading import kept_for_good
 from platform_assets.settings import load_settings
 from platform_assets.sources.registry import load_sources, read_sources
@@ -36,6 +37,7 @@ def build_definitions() -> dg.Definitions:
             *arrival_sensors(sources),
             *automation_sensors(),
             freshness_sensor(),
+            quality_sensor(),
             mend_failed_sensor(),
             *broken_sources_sensors(broken.values()),
             alerts_sensor(),

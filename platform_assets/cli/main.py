@@ -14,6 +14,7 @@ from platform_assets.cli.contract import contract_app
 from platform_assets.cli.freshness import freshness, freshness_table
 from platform_assets.cli.output import AsJson, failure, rich_table, settings_here, show
 from platform_assets.cli.partitions import partitions_app
+from platform_assets.cli.quality import quality_app
 from platform_assets.cli.quarantine import quarantine_app
 from platform_assets.cli.sla import sla
 from platform_assets.cli.source import source_app
@@ -31,6 +32,7 @@ app.add_typer(alerts_app, name="alerts")
 app.add_typer(contract_app, name="contract")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(partitions_app, name="partitions")
+app.add_typer(quality_app, name="quality")
 app.add_typer(generate_app, name="generate")
 
 

@@ -28,6 +28,7 @@ class Commit:
         rows: how many it published.
         touched: event dates that its rows belong to, where the table says so (bronze).
         rows_in: rows of the partition that the table below held when this one was made of it; None if not counted.
+        rows_duplicate: how many of them were dropped because a later row has the same key.
     """
 
     at: datetime
@@ -36,6 +37,7 @@ class Commit:
     rows: int = field(default=0, kw_only=True)
     touched: tuple[date, ...] | None = None
     rows_in: int | None = None
+    rows_duplicate: int | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Progress:
         changed: when the rows last changed, which making the same rows again does not do.
         made: when the partition was last made, changed or not.
         rows_in: rows that the newest making accounts for, where they are counted.
+        rows_duplicate: rows that the newest making dropped as duplicates, where they are counted.
+        versions: of the rows of each partition as they are now.
         arrivals: when new rows came, oldest first; a rebuild of an old partition brings none.
         remembered_since: the oldest snapshot that is left, if older ones have expired: what was made before is unknown.
     """
@@ -53,6 +57,8 @@ class Progress:
     changed: Mapping[date | None, datetime] = field(default_factory=dict)
     made: Mapping[date | None, datetime] = field(default_factory=dict)
     rows_in: Mapping[date | None, int] = field(default_factory=dict)
+    rows_duplicate: Mapping[date | None, int] = field(default_factory=dict)
+    versions: Mapping[date | None, str] = field(default_factory=dict)
     arrivals: tuple[datetime, ...] = ()
     remembered_since: datetime | None = None
 
@@ -60,6 +66,10 @@ class Progress:
         """When the partition was last made, alone or with all others."""
         found = [moment for key in {partition, None} if (moment := self.made.get(key)) is not None]
         return max(found, default=None)
+
+    def version(self, partition: date | None) -> str | None:
+        """The version of the rows of a partition; None if what made it is forgotten."""
+        return self.versions.get(partition, self.versions.get(None))
 
     def changed_at(self, partition: date | None) -> datetime | None:
         """When the partition last changed; with None, when anything in the table did."""
@@ -81,10 +91,15 @@ def progress_of(commits: Iterable[Commit]) -> Progress:
     changed: dict[date | None, datetime] = {}
     made: dict[date | None, datetime] = {}
     rows_in: dict[date | None, int] = {}
+    rows_duplicate: dict[date | None, int] = {}
     versions: dict[date | None, str] = {}
+    present: dict[date | None, str] = {}
     arrivals = []
     for commit in commits:
         made[commit.partition] = commit.at
+        if commit.partition is None:
+            present.clear()
+        present[commit.partition] = commit.version
         if commit.touched is not None:
             changed.update(dict.fromkeys(commit.touched, commit.at))
             if commit.touched and commit.partition and commit.at.date() - commit.partition < _LATE_ARRIVAL:
@@ -94,7 +109,9 @@ def progress_of(commits: Iterable[Commit]) -> Progress:
             changed[commit.partition] = commit.at
         if commit.rows_in is not None:
             rows_in[commit.partition] = commit.rows_in
-    return Progress(changed, made, rows_in, tuple(arrivals))
+        if commit.rows_duplicate is not None:
+            rows_duplicate[commit.partition] = commit.rows_duplicate
+    return Progress(changed, made, rows_in, rows_duplicate, present, tuple(arrivals))
 
 
 def commits_of(table: Table) -> list[Commit]:
@@ -102,7 +119,7 @@ def commits_of(table: Table) -> list[Commit]:
     found = []
     for snapshot in sorted(_publications(table), key=lambda snapshot: snapshot.sequence_number or 0):
         said = snapshot.summary.additional_properties if snapshot.summary else {}
-        touched, rows_in = said.get(_TOUCHED), said.get("platform.rows-in")
+        touched = said.get(_TOUCHED)
         found.append(
             Commit(
                 at=datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC),
@@ -110,7 +127,8 @@ def commits_of(table: Table) -> list[Commit]:
                 version=said.get("platform.data-version", str(snapshot.snapshot_id)),
                 rows=int(said.get("platform.rows", 0)),
                 touched=None if touched is None else tuple(map(date.fromisoformat, json.loads(touched))),
-                rows_in=None if rows_in is None else int(rows_in),
+                rows_in=_count(said.get("platform.rows-in")),
+                rows_duplicate=_count(said.get("platform.rows-duplicate")),
             )
         )
     return found
@@ -123,6 +141,10 @@ def _publications(table: Table) -> Iterator[Snapshot]:
     for snapshot in table.snapshots():
         if snapshot.summary is None or snapshot.summary.operation is not Operation.DELETE:
             yield snapshot
+
+
+def _count(text: str | None) -> int | None:
+    return None if text is None else int(text)
 
 
 def _date(text: str) -> date | None:

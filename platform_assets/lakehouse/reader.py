@@ -39,18 +39,20 @@ def table_relation(
     Args:
         table: the table.
         where: columns and the date that each must have.
-        since: columns and the date before which files need not be read; their rows are not left out.
+        since: columns and the earliest date that each may have.
     """
-    wanted = where or {}
-    files = _planned_files(table, wanted, since or {})
+    wanted, earliest = where or {}, since or {}
+    files = _planned_files(table, wanted, earliest)
     if not files:
         return _empty(table.schema())
     paths = ", ".join(literal(path) for path in files)
     source = f"read_parquet([{paths}], schema = {_field_map(table.schema())})"
-    if not wanted:
-        return source
-    condition = " AND ".join(f"{quote(column)} = DATE '{day.isoformat()}'" for column, day in wanted.items())
-    return f"(SELECT * FROM {source} WHERE {condition})"
+    conditions = [
+        f"{quote(column)} {comparison} DATE '{day.isoformat()}'"
+        for comparison, days in (("=", wanted), (">=", earliest))
+        for column, day in days.items()
+    ]
+    return f"(SELECT * FROM {source} WHERE {' AND '.join(conditions)})" if conditions else source
 
 
 def _planned_files(table: Table, where: Mapping[str, date], since: Mapping[str, date]) -> list[str]:

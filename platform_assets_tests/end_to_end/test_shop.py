@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -16,8 +16,10 @@ from platform_assets.ingestion.connectors import Context
 from platform_assets.ingestion.connectors.polling import poll
 from platform_assets.ingestion.landing import Landing
 from platform_assets.ingestion.ledger import Ledger
+from platform_assets.lakehouse.catalog import Lakehouse
 from platform_assets.local.fakestore import write_sample
 from platform_assets.local.servers import start_fakestore
+from platform_assets.quality.look import look_across
 from platform_assets.settings import Settings, load_settings
 from platform_assets_tests.broker import create_subscription, publish
 from platform_assets_tests.graph_runner import GraphRunner
@@ -84,6 +86,11 @@ def test_the_shop_arrives_in_gold_and_every_number_is_the_api_s(graph: GraphRunn
     orders = graph.ask("select order_id, total_items, total_amount from gold.fact_orders")
     assert {order: (items, amount) for order, items, amount in orders} == expected
     assert graph.ask("select sum(revenue) from mart.revenue_by_day") == [(sum(a for _, a in expected.values()),)]
+    agree = look_across(Lakehouse(graph.settings), datetime.now(UTC) + timedelta(hours=2))
+    assert {(found.subject, found.unusual) for found in agree} == {
+        ("items_reach_the_orders", False),
+        ("orders_reach_the_revenue", False),
+    }
 
     # Nothing new arrives: nothing runs, nothing is published or counted again.
     assert _poll(graph) == 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -11,6 +11,7 @@ import pytest
 
 from platform_assets.lakehouse.catalog import Lakehouse, local_path
 from platform_assets.local.web_events import EventBatch, generate, upload
+from platform_assets.quality.look import look_across
 from platform_assets.settings import Settings, load_settings
 from platform_assets_tests.arrivals import drop, drop_at, json_lines, web_event
 from platform_assets_tests.graph_runner import GraphRunner
@@ -64,6 +65,12 @@ def test_every_event_is_in_silver_in_quarantine_or_a_counted_duplicate(graph: Gr
     assert totals == {"in": batch.events, "quarantined": batch.quarantined, "duplicate": batch.duplicates}
     assert graph.ask("select * from mart.business_metrics order by all") == _business_metrics(tmp_path / "generated")
     assert graph.settle(SOURCE) == []
+    agree = look_across(Lakehouse(graph.settings), datetime.now(UTC) + timedelta(hours=2))
+    assert {(found.subject, str(found.partition), found.unusual) for found in agree} == {
+        (name, day, False)
+        for name in ("every_event_is_accounted_for", "purchases_reach_the_mart")
+        for day in batch.rows_by_event_date
+    }
 
 
 def _accounting(lakehouse: Lakehouse) -> dict[str, dict[str, int]]:

@@ -207,7 +207,7 @@ def test_the_lineage_of_orders_leads_back_to_landing(page: Page, platform: Platf
 def test_every_sensor_can_be_switched_off_by_itself(page: Page, platform: Platform, shoot: Shoot) -> None:
     page.goto(f"{platform.dagit_url}/automation")
     names = [f"arrivals_{source}" for source in ("fakestore_carts", "fakestore_products", "fakestore_users")]
-    standard = (*names, "arrivals_web_events", "poll_fakestore_carts", "freshness", "mend_failed", "alerts")
+    standard = (*names, "arrivals_web_events", "poll_fakestore_carts", "freshness", "quality", "mend_failed", "alerts")
     for name in (*standard, "keep_up_to_date"):
         expect(page.get_by_text(name, exact=True).first).to_be_visible()
     expect(page.get_by_text("Standard sensor")).to_have_count(len(standard))

@@ -20,6 +20,7 @@ from platform_assets.automation.alerts.platform_facts import (
     metric_facts,
     sensor_facts,
 )
+from platform_assets.automation.alerts.quality_facts import QUALITY_KINDS, quality_facts
 from platform_assets.automation.alerts.rules import AlertSettings, own_rules, read_alert_settings
 from platform_assets.automation.alerts.run_facts import run_facts
 from platform_assets.automation.alerts.sla_facts import sla_facts
@@ -153,6 +154,8 @@ def _look_at_tables(settings: Settings, instance: dg.DagsterInstance, facts: Fac
     facts.observations += sla_facts(attainments(lakehouse, now), now)
     facts.surveyed |= {Kind.FRESHNESS, Kind.SLA}
     facts.unmeasured += metrics.unmeasured
+    facts.observations += quality_facts(lakehouse, now)
+    facts.surveyed |= QUALITY_KINDS
     facts.positions[_TABLES] = now.isoformat()
 
 
