@@ -170,7 +170,7 @@ def _judge(
         completeness,
         None if state is FreshnessState.PASS else late,
         _partitions(table, known, expected, now),
-        None if late is None else late.since,
+        owed_since=None if late is None else late.since,
     )
 
 
