@@ -1,15 +1,16 @@
 """What a table's own Iceberg metadata tells of it: rows, partitions, last publish, watermark.
 
-No row is read, but where a count by another date than the partition's cannot be had without (`rows_dated`).
+No row is read, but where a count by another date than the partition's cannot be had without (`rows_dated`). What was
+read of a table is kept until its next commit: of a thousand, few have changed since freshness was last looked at.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from platform_assets.contracts.rules import literal, quote
 from platform_assets.lakehouse.catalog import local_path
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
     from platform_assets.contracts.model import Contract
     from platform_assets.lakehouse.catalog import Lakehouse
+
+Read = TypeVar("Read")
+# For each table and each thing that is asked of it, the newest answer, and to what: never more than there are tables.
+_ANSWERS: dict[Hashable, tuple[Hashable, Any]] = {}
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,23 @@ class TableStatistics:
 
 def statistics(table: Table, contract: Contract | None) -> TableStatistics:
     """The statistics of a table; without a contract there is no watermark."""
+    event_time = contract.event_time if contract else None
+    return _as_it_stands(table, "statistics", event_time, lambda: _statistics(table, event_time))
+
+
+def _as_it_stands(table: Table, question: str, detail: Hashable, read: Callable[[], Read]) -> Read:
+    """What is read of a table, once for each of its metadata files: none of them ever changes."""
+    key, asked = (question, table.name(), table.location()), (table.metadata_location, detail)
+    known = _ANSWERS.get(key)
+    if known is not None and known[0] == asked:
+        answer: Read = known[1]
+        return answer
+    answer = read()
+    _ANSWERS[key] = (asked, answer)
+    return answer
+
+
+def _statistics(table: Table, event_time: str | None) -> TableStatistics:
     name = ".".join(table.name())
     snapshot = table.current_snapshot()
     if snapshot is None:
@@ -63,7 +85,7 @@ def statistics(table: Table, contract: Contract | None) -> TableStatistics:
         partitions=len(days) if partitioned else int(bool(files)),
         newest_partition=max(days, default=None),
         last_published_at=datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC),
-        watermark=_watermark(table, files, contract.event_time if contract else None),
+        watermark=_watermark(table, files, event_time),
         rows_by_partition=days,
     )
 
@@ -81,6 +103,10 @@ def partition_rows(table: Table, day: date) -> int:
 
 def rows_dated(lakehouse: Lakehouse, table: Table, column: str, day: date) -> int:
     """Rows of which a date column says `day`: from the bounds of the files, and from rows only where those differ."""
+    return _as_it_stands(table, "rows dated", (column, day), lambda: _rows_dated(lakehouse, table, column, day))
+
+
+def _rows_dated(lakehouse: Lakehouse, table: Table, column: str, day: date) -> int:
     from pyiceberg.conversions import from_bytes
     from pyiceberg.expressions import EqualTo
     from pyiceberg.types import DateType

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from pyiceberg.table import DataScan, FileScanTask
 
 from platform_assets.contracts.model import Column, Contract
 from platform_assets.ingestion.bronze import TOUCHED
@@ -168,6 +169,33 @@ def test_what_landed_and_is_not_ingested_makes_every_table_of_the_source_late(
         "since": arrived.isoformat(),
         "reason": "what landed is not ingested",
     }
+
+
+def test_what_has_not_changed_is_not_read_again_and_what_has_is(
+    lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare(monkeypatch)
+    arrived = arrive(lakehouse, DAY, DAY)
+    publish(lakehouse, [DAY])
+    planned: list[str] = []
+    plan_files = DataScan.plan_files
+
+    def plan(scan: DataScan) -> Iterable[FileScanTask]:
+        planned.append(scan.table_metadata.location)
+        return plan_files(scan)
+
+    monkeypatch.setattr(DataScan, "plan_files", plan)
+    monkeypatch.setattr("platform_assets.lakehouse.statistics._ANSWERS", {})
+    found = [table_freshness(Lakehouse(lakehouse.settings), arrived) for _ in range(3)]
+    assert found[0] == found[1] == found[2]
+    of_bronze, of_silver, by_event_date = planned
+    assert (of_bronze == by_event_date, of_bronze == of_silver) == (True, False)
+    planned.clear()
+    arrive(lakehouse, DAY, DAY, rows=5)
+    bronze, silver = table_freshness(lakehouse, arrived)
+    assert bronze.statistics is not None
+    assert silver.completeness is not None
+    assert (bronze.statistics.rows, silver.completeness.expected, planned) == (7, 7, [of_bronze, of_bronze])
 
 
 def test_progress_remembers_as_far_back_as_snapshots_are_kept(lakehouse: Lakehouse) -> None:

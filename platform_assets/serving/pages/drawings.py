@@ -146,7 +146,10 @@ def lag_line(told: Sequence[Told], start: datetime, end: datetime, width: int, h
             dots += points
     midnight = start.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     days = [midnight + timedelta(days=n) for n in range((end - midnight).days + 1)]
-    marks = [Mark(x(m), max(1.0, x(n) - x(m)), state, _from_to(state, m, n)) for state, m, n in _bad(told, end)]
+    marks = []
+    for state, since, until in _bad(told, end):
+        wide = max(2.0, round(x(until) - x(since), 1))  # to be seen at all
+        marks.append(Mark(min(x(since), width - wide), wide, state, _from_to(state, since, until)))
     label = _lag_in_words(told, end - start, most)
     return LagLine(width, height, lines, dots, marks, [(x(day), day) for day in days], most, label)
 

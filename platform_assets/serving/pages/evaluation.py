@@ -113,8 +113,8 @@ class Evaluations:
     Args:
         evaluate: takes an evaluation; called in a thread.
         fresh_seconds: an evaluation that began no longer ago is not renewed.
-        stale_seconds: one that began longer ago is not shown, if a newer one can be had. Where evaluations take long, it
-            is as long as they take turns.
+        stale_seconds: one that began longer ago is not shown, if a newer one can be had; where evaluations take long,
+            one that is older than they are when it is the turn of the next.
         patience_seconds: how long a newer one is waited for.
         clock: seconds that only grow.
     """

@@ -102,7 +102,7 @@ def _tables() -> tuple[DeclaredTable, ...]:
 
 
 @pytest.fixture(scope="session")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+def published(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     """Published once; tests read only."""
     home = tmp_path_factory.mktemp("shop")
     lakehouse = Lakehouse(Settings(home=home, dagit_url=f"{DAGIT}/"))
@@ -125,7 +125,15 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         arrived = arrive(lakehouse, today, today - ONE_DAY, 5)
         shop = Shop(lakehouse, tables, arrived + LATE_BY)
         _tell_history(shop)
-        yield shop
+    return shop
+
+
+@pytest.fixture(scope="module")
+def shop(published: Shop) -> Iterator[Shop]:
+    """The shop, while its tables are all that is declared."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(freshness, "declared_tables", lambda _: list(published.tables))
+        yield published
 
 
 def _tell_history(shop: Shop) -> None:
@@ -179,7 +187,7 @@ def browsing(site: ASGIApp) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(shop: Shop) -> Iterator[str]:
     """Address of the pages over the shop."""
     with serving(shop.app()) as url:

@@ -7,13 +7,16 @@ $PLATFORM_SCREENSHOTS if that is set.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from platform_assets_tests.serving.pages.conftest import Shop, serving
 
 pytestmark = pytest.mark.browser
 
@@ -63,3 +66,38 @@ def test_pages_are_accessible_and_fit_the_screen(
             wide = page.evaluate("document.documentElement.scrollWidth")
             assert wide <= size["width"], f"{path} is {wide} px wide"
         assert [text for text in refused if "404" not in text] == []  # nothing that the policy of the page forbids
+
+
+def test_an_analyst_finds_who_is_to_blame_without_any_script(browser: Browser, site: str) -> None:
+    with browser.new_context(viewport=DESKTOP, java_script_enabled=False) as context:  # type: ignore[arg-type]
+        page = context.new_page()
+        page.goto(f"{site}/freshness")
+        page.get_by_role("searchbox").fill("fact")
+        page.locator("select[name=domain]").select_option("commerce")
+        page.get_by_role("button", name="Show").click()
+        expect(page).to_have_url(re.compile(r"\?q=fact&domain=commerce&"))
+        expect(page.get_by_role("rowheader")).to_have_count(1)
+        page.get_by_role("rowheader").get_by_role("link", name="gold.fact_orders", exact=True).click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("gold.fact_orders")
+        page.get_by_role("paragraph").get_by_role("link", name="silver.orders").click()
+        expect(page).to_have_url(f"{site}/freshness?table=silver.orders#silver.orders")
+        expect(page.get_by_role("row").filter(has_text="itself")).to_be_in_viewport()
+        page.get_by_role("link", name="Show the others too").click()
+        page.get_by_role("columnheader", name="Complete").get_by_role("link").first.click()
+        expect(page.get_by_role("columnheader", name="Complete")).to_have_attribute("aria-sort", "ascending")
+        page.get_by_role("link", name="PASS").click()
+        expect(page).to_have_url(f"{site}/freshness?state=PASS&sort=completeness")
+        expect(page.get_by_role("rowheader")).to_have_count(4)
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_a_platform_that_has_made_nothing_yet_is_readable_too(
+    browser: Browser, empty: Shop, tmp_path: Path, size: dict[str, int]
+) -> None:
+    with serving(empty.app()) as url, browser.new_context(viewport=size) as context:  # type: ignore[arg-type]
+        page = context.new_page()
+        page.goto(f"{url}/freshness")
+        shoot(page, tmp_path, f"freshness-nothing-{size['width']}")
+        expect(page.get_by_text("Nothing has been materialised yet")).to_be_in_viewport()
+        assert Axe().run(page).violations_count == 0
+        assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
