@@ -99,6 +99,7 @@ class _Series:
         self.level = 0.0
         self.season = [0.0] * period
         self.seen = [0] * period
+        self.empty = [False] * period  # whether nothing at all was usual there
         self.noise = _Noise(max(_LEAST_WINDOW, _WINDOW * period))
         self.width = math.inf
         self.below_zero = False
@@ -131,6 +132,7 @@ class _Series:
             here = [value for value in self.first[phase :: self.period] if value is not None]
             self.seen[phase] = len(here)
             self.season[phase] = median(here) - middle if here else 0.0
+            self.empty[phase] = bool(here) and median(here) == 0
         flat = [(i, v - self.season[i % self.period]) for i, v in enumerate(self.first) if v is not None]
         newest = [value for index, value in flat if index >= len(self.first) - 2 * self.period]
         self.begun, self.level = True, median(newest) if newest else middle
@@ -154,7 +156,9 @@ class _Series:
         for index in earlier:
             low, high = min(low, self.unusual[index] - below), max(high, self.unusual[index] + above)
         unusual = not low <= surprise <= high
-        nothing = value == 0 and count >= 1
+        phase = self.index % self.period
+        self.empty[phase] |= plain and value == 0
+        nothing = value == 0 and not self.empty[phase]
         if not (unusual and nothing):  # however often: it makes neither the band wider nor a new level
             self.noise.add(min(max(surprise, -below), above))
         if plain and not special:

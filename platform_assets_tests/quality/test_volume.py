@@ -115,6 +115,12 @@ def test_a_stream_is_missed_on_a_weekday_on_which_it_always_came_and_only_then()
     assert monday not in {finding.partition for finding in volume_findings(STREAM, seldom, after(monday))}
 
 
+def test_a_small_table_that_is_often_empty_is_so_again_after_a_busy_week() -> None:
+    rows = {MONDAY + timedelta(days=day): int(day % 3 == 0) for day in range(120)}
+    busy = {MONDAY + timedelta(days=day): 40 for day in range(84, 91)}
+    assert len(unusual_days({**rows, **busy})) <= 14
+
+
 def test_closed_weekends_are_usual() -> None:
     rows = {day: count for day, count in history(90).items() if day.weekday() < 5}
     assert unusual_days(rows) == []
