@@ -19,19 +19,19 @@ import typer
 
 from benchmarks.generated_volumes import assess, generated_table
 from benchmarks.labelled_series import DAY, Score, Series, counts, read_series, score
-from platform_assets.quality.seasonal import judged
+from platform_assets.quality.seasonal import Method, judged
 
 DATA = Path(__file__).parent / "anomalies"
 _MINUTE = timedelta(minutes=1)
 _UNITS = {"m": _MINUTE, "h": 60 * _MINUTE, "d": DAY}
-# Nothing was chosen by the series that are held out: they were run when the method was done.
+# Nothing was chosen by the series that is held out, though its numbers were printed with the others.
 _PUBLISHED = (
-    ("elb requests, 5 minutes", "elb_request_count_8c0756.csv", None, "development"),
-    ("elb requests, hours", "elb_request_count_8c0756.csv", 60 * _MINUTE, "development"),
-    ("water flow, hours", "water_flow.csv", None, "development"),
+    ("elb requests, 5 minutes", "elb_request_count_8c0756.csv", None, "seen"),
+    ("elb requests, hours", "elb_request_count_8c0756.csv", 60 * _MINUTE, "seen"),
+    ("water flow, hours", "water_flow.csv", None, "seen"),
     ("nyc taxi, days", "nyc_taxi.csv", DAY, "held out"),
-    ("nyc taxi, hours", "nyc_taxi.csv", 60 * _MINUTE, "held out"),
-    ("nyc taxi, 30 minutes", "nyc_taxi.csv", None, "held out"),
+    ("nyc taxi, hours", "nyc_taxi.csv", 60 * _MINUTE, "seen"),
+    ("nyc taxi, 30 minutes", "nyc_taxi.csv", None, "seen"),
 )
 
 Detector = Callable[[Sequence[float | None], Sequence[int]], list[bool | None]]
@@ -72,13 +72,15 @@ def main(
 def scores(series: Series, period: int | None = None) -> dict[str, Score]:
     """What each detector finds, on those points alone that ours judges."""
     periods, values = (period,) if period else series.periods, counts(series)
-    found = {name: detector(values, periods) for name, detector in DETECTORS.items()}
+    verdicts = {name: detector(values, periods) for name, detector in BASELINES.items()}
+    # What lasts for a day is a new level, as with tables what lasts for three days.
+    method = Method(new_level=max(Method().new_level, DAY // series.step))
+    found = {
+        "platform": [None if j is None else j.unusual for j in judged(values, *periods, method=method)],
+        **verdicts,
+    }
     judged_points = [verdict is not None for verdict in found["platform"]]
     return {name: score(series, verdicts, judged_points) for name, verdicts in found.items()}
-
-
-def _platform(values: Sequence[float | None], periods: Sequence[int]) -> list[bool | None]:
-    return [None if judgement is None else judgement.unusual for judgement in judged(values, *periods)]
 
 
 def _z_score(values: Sequence[float | None], periods: Sequence[int]) -> list[bool | None]:
@@ -106,8 +108,7 @@ def _same_phase(values: Sequence[float | None], periods: Sequence[int]) -> list[
     return verdicts
 
 
-DETECTORS: dict[str, Detector] = {
-    "platform": _platform,
+BASELINES: dict[str, Detector] = {
     "z-score, last 28": _z_score,
     "median +-50 %": _same_phase,
 }

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import NamedTuple
 
 _PERIODS = 3  # seasons before the first judgement
 _VALUES = 10  # and values in them
@@ -42,12 +43,11 @@ class Method:
     young: float = 6.0
 
 
-@dataclass(frozen=True)
-class Judgement:
+class Judgement(NamedTuple):
     """What was known of a value before it came, in its unit.
 
     Attributes:
-        low, high: the usual is between these, both included.
+        low, high: the usual is between these, both included; `low` is below 0 only where a value was.
         seen_before: only usual because an earlier value that may be alike was as far off.
     """
 
@@ -80,8 +80,12 @@ def judged(
     seasons = [_Series(period, method or Method()) for period in periods]
     for index, value in enumerate(values):
         scaled = _scaled(value) if value is not None and math.isfinite(value) else None
-        found = [(season, season.take(scaled, alike(index), special=special(index))) for season in seasons]
-        yield min(found, key=lambda pair: (pair[1] is None, pair[0].width))[1]
+        found = [season.take(scaled, alike, special=special(index)) for season in seasons]
+        yield found[0] if len(found) == 1 else _most_precise(found, seasons)
+
+
+def _most_precise(found: Sequence[Judgement | None], seasons: Sequence[_Series]) -> Judgement | None:
+    return min(zip(found, seasons, strict=True), key=lambda pair: (pair[0] is None, pair[1].width))[0]
 
 
 class _Series:
@@ -95,14 +99,17 @@ class _Series:
         self.level = 0.0
         self.season = [0.0] * period
         self.seen = [0] * period
+        self.empty = [False] * period  # whether nothing at all was usual there
         self.noise = _Noise(max(_LEAST_WINDOW, _WINDOW * period))
         self.width = math.inf
+        self.below_zero = False
         self.unusual: dict[int, float] = {}
         self.shift: list[float] = []
 
-    def take(self, value: float | None, alike: Collection[int], *, special: bool) -> Judgement | None:
+    def take(self, value: float | None, alike: Callable[[int], Collection[int]], *, special: bool) -> Judgement | None:
         self.index += 1
         phase = self.index % self.period
+        self.below_zero |= value is not None and value < 0
         if not self.begun:
             self.first.append(None if special else value)
             self._begin()
@@ -125,6 +132,7 @@ class _Series:
             here = [value for value in self.first[phase :: self.period] if value is not None]
             self.seen[phase] = len(here)
             self.season[phase] = median(here) - middle if here else 0.0
+            self.empty[phase] = bool(here) and median(here) == 0
         flat = [(i, v - self.season[i % self.period]) for i, v in enumerate(self.first) if v is not None]
         newest = [value for index, value in flat if index >= len(self.first) - 2 * self.period]
         self.begun, self.level = True, median(newest) if newest else middle
@@ -132,28 +140,38 @@ class _Series:
             self.noise.add(value - middle)
         self.first.clear()
 
-    def _judge(self, expected: float, value: float, alike: Collection[int], *, special: bool) -> Judgement | None:
-        count = abs(_counted(expected))
-        below, above = self.noise.deviations(self.method.least_noise**2 + 1 / (count + 1))
-        width = self.method.threshold * (1 + self.method.young * (self.period / self.index) ** 2)
-        below, above = width * below, width * above
+    def _judge(
+        self, expected: float, value: float, alike: Callable[[int], Collection[int]], *, special: bool
+    ) -> Judgement | None:
+        likely = _counted(expected)
+        count = abs(likely)
+        threshold = self.method.threshold * (1 + self.method.young * (self.period / self.index) ** 2)
+        below, above = self.noise.deviations(self.method.least_noise)
+        fewer, more = _by_chance(count, threshold)
+        below, above = max(threshold * below, fewer), max(threshold * above, more)
         self.width = below + above
-        surprise = value - expected
-        plain = -below <= surprise <= above
-        earlier = [self.unusual[index] for index in alike if index in self.unusual]
-        low, high = min([-below, *(off - below for off in earlier)]), max([above, *(off + above for off in earlier)])
+        surprise, low, high = value - expected, -below, above
+        plain = low <= surprise <= high
+        earlier = () if plain and not special else [i for i in alike(self.index) if i in self.unusual]
+        for index in earlier:
+            low, high = min(low, self.unusual[index] - below), max(high, self.unusual[index] + above)
         unusual = not low <= surprise <= high
-        self.noise.add(min(max(surprise, -below), above))
+        phase = self.index % self.period
+        self.empty[phase] |= plain and value == 0
+        nothing = value == 0 and not self.empty[phase]
+        if not (unusual and nothing):  # however often: it makes neither the band wider nor a new level
+            self.noise.add(min(max(surprise, -below), above))
         if plain and not special:
             self._learn(min(max(surprise, -below / 2), above / 2))
         else:
             self.unusual[self.index] = surprise
-        if unusual and not special and not (value == 0 and count >= 1):  # nothing at all is never a level
+        if unusual and not special and not nothing:
             self._new_level(surprise)
         if special and not earlier:
             return None
-        limits = _counted(expected + low), _counted(expected + high)
-        return Judgement(_counted(expected), *limits, unusual, seen_before=not unusual and not plain)
+        least = -math.inf if self.below_zero else 0.0
+        lowest, highest = max(_counted(expected + low), least), _counted(expected + high)
+        return Judgement(max(likely, least), lowest, highest, unusual, not unusual and not plain)
 
     def _learn(self, surprise: float) -> None:
         self.level += self.method.level * surprise
@@ -187,12 +205,18 @@ class _Noise:
         """Standard deviations below and above, each by two quantiles: most series are not as likely to rise as to fall.
 
         Args:
-            least: the variance that there is at least.
+            least: what there is at least.
         """
         count = len(self.ordered)
         below = -min(self.ordered[int(count * 0.16)], self.ordered[int(count * 0.04)] / 2)
         above = max(self.ordered[int(count * 0.84)], self.ordered[int(count * 0.96)] / 2)
-        return math.sqrt(max(below, 0.0) ** 2 + least), math.sqrt(max(above, 0.0) ** 2 + least)
+        return math.hypot(max(below, 0.0), least), math.hypot(max(above, 0.0), least)
+
+
+def _by_chance(count: float, threshold: float) -> tuple[float, float]:
+    """How far below and above a count may be if things come independently: their root has a deviation of a half."""
+    share = threshold / 2 / math.sqrt(count + 1)
+    return -2 * math.log(max(1 - share, 1e-3)), 2 * math.log(1 + share)
 
 
 def _scaled(value: float) -> float:

@@ -8,9 +8,8 @@ docs/reference/volume-anomalies.md says how well it does and what it misses.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from platform_assets.quality.findings import Finding, Watch
 from platform_assets.quality.seasonal import Judgement, Method, judged
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from platform_assets.lakehouse.declared import Cadence
 
 _WEEK = 7
-_HISTORY = 560  # days: a year to look back at, and what is needed before it
+_HISTORY = 448  # days: a year to look back at, and twelve weeks before it to learn from
 _GRACE = timedelta(hours=1)  # after midnight, for stragglers
 _HABIT = 8  # weeks in which a weekday had rows every time: then it should have some
 _BEGIN = 28  # days, of which half have rows where the history begins
@@ -41,8 +40,7 @@ class Watched(Protocol):
         """The time after which a date that has no rows is owed some."""
 
 
-@dataclass(frozen=True)
-class Volume:
+class Volume(NamedTuple):
     """The rows of one date beside those that are usual.
 
     Attributes:
@@ -107,7 +105,7 @@ def judged_volumes(
     """Judges every date of the history up to `newest`, one after the other, each by what was known before it.
 
     Yields:
-        one for every date since the first, at most 80 weeks.
+        one for every date since the first, at most 64 weeks.
     """
     first = _first(rows_by_partition, newest)
     if first is None:
@@ -126,7 +124,7 @@ def judged_volumes(
     judgements = judged(rows, _WEEK, method=method, alike=alike, special=lambda index: bool(names[index]))
     known = 0
     for day, count, judgement, name in zip(dates, rows, judgements, names, strict=True):
-        yield Volume(day, count, judgement and replace(judgement, low=max(0.0, judgement.low)), known, name)
+        yield Volume(day, count, judgement, known, name)
         known += count is not None
 
 
