@@ -8,7 +8,8 @@ time which nobody had seen. What was missed stays missed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from platform_assets.contracts.model import Column, Contract
@@ -32,6 +33,7 @@ _LOOKED_AT_AGAIN = timedelta(days=1)
 _READ_BEFORE = timedelta(days=2)  # a date that is due today has been arriving since yesterday
 _HOUR = timedelta(hours=1)
 _ATTEMPTS = 5
+_FEW = 2
 
 SLA_OUTCOMES = Contract(
     table="ops.sla_outcomes",
@@ -83,6 +85,7 @@ def record(lakehouse: Lakehouse, now: datetime, arrivals: Arrivals) -> list[Outc
             if attempt == _ATTEMPTS - 1:
                 raise
         else:
+            _merge(lakehouse, now.date() - timedelta(days=1))
             return told
     raise AssertionError("unreachable")
 
@@ -172,7 +175,8 @@ def _is_news(outcome: Outcome, known: Outcome | None) -> bool:
         return True
     if outcome.things < known.things or outcome.missed < known.missed:
         return False
-    return outcome.things > known.things or outcome.missed > known.missed or outcome.unfinished < known.unfinished
+    shrunk = outcome.late is not None and known.late is not None and outcome.late < known.late
+    return outcome != known and not shrunk
 
 
 def _recorded(lakehouse: Lakehouse, base: Table, now: datetime) -> tuple[datetime | None, dict[Key, Outcome]]:
@@ -223,6 +227,20 @@ def _append(lakehouse: Lakehouse, base: Table, told: Sequence[Outcome], now: dat
     with lakehouse.connect() as connection:
         connection.register("told", frame)
         publisher.append(lakehouse, SLA_OUTCOMES, connection, "told", base=base, partition=now.date(), properties={})
+
+
+def _merge(lakehouse: Lakehouse, day: date) -> None:
+    """Makes one file of a day that is over: who asks about 30 days opens 30, and today's."""
+    from pyiceberg.expressions import EqualTo
+
+    base = lakehouse.ensure(SLA_OUTCOMES)
+    files = base.scan(row_filter=EqualTo("decided_on", day.isoformat())).plan_files()  # type: ignore[call-arg,misc]
+    if len(list(files)) < _FEW:
+        return
+    rows = table_relation(base, where={"decided_on": day})
+    # Somebody else is about to do the same, or the next time will.
+    with suppress(ConcurrentPublish), lakehouse.connect() as connection:
+        publisher.replace(lakehouse, SLA_OUTCOMES, connection, rows, base=base, partition=day, properties={})
 
 
 def _full_hour(moment: datetime) -> datetime:

@@ -361,7 +361,7 @@ def looked_at(known: Facts, looks: Sequence[datetime]) -> dict[Key, Outcome]:
     return kept
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(days_of_work(), st.integers(min_value=97, max_value=600))
 def test_outcomes_are_the_same_however_often_one_looks(known: Facts, minutes: int) -> None:
     end = START + 8 * DAY
@@ -381,6 +381,18 @@ def test_what_is_decided_is_told_once_and_again_only_when_it_is_done() -> None:
         kept.update({key_of(outcome): outcome for outcome in found})
         told.append([(outcome.kept, outcome.unfinished) for outcome in found])
     assert told == [[], [(0, 1)], [], [(0, 0)], []]
+
+
+def test_an_object_that_is_found_after_the_deadline_was_missing_at_it() -> None:
+    forgotten = landed(EVENING + HOUR, None, seen=EIGHT + HOUR + MINUTE)
+    known = facts(chain(), [forgotten], THROUGH)
+    kept: dict[Key, Outcome] = {}
+    told = []
+    for now in (EIGHT + SETTLED, EIGHT + HOUR, EIGHT + 2 * HOUR):
+        found = decide(known.tables, EVENING, kept, now, lambda _, now=now: as_seen(known, now))  # type: ignore[misc]
+        kept.update({key_of(outcome): outcome for outcome in found})
+        told.append([(outcome.kept, outcome.unfinished) for outcome in found if outcome.table == GOLD])
+    assert told == [[(1, 0)], [], [(0, 1)]]
 
 
 def test_what_was_known_stays_when_the_snapshots_that_told_it_expire() -> None:
