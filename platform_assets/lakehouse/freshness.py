@@ -238,12 +238,12 @@ def _partitions(
 
     def judged(day: date) -> PartitionFreshness:
         since, rows = waiting.get(day, (None, ""))[0], here.statistics.rows_by_partition.get(day, 0)
-        if since is not None:
+        if not rows and promised is not None and day <= promised:
+            state = FreshnessState.FAIL  # whatever it waits for
+        elif since is not None:
             state, _ = judge(table, Lateness(table.name, since, ""), now)
-        elif rows or promised is None:
-            state = FreshnessState.PASS
         else:
-            state = FreshnessState.FAIL if day <= promised else FreshnessState.UNKNOWN
+            state = FreshnessState.PASS if rows or promised is None else FreshnessState.UNKNOWN
         return PartitionFreshness(day, rows, state, here.progress.made_at(day), since)
 
     strip = tuple(judged(first + timedelta(days=number)) for number in range((last - first).days + 1))
