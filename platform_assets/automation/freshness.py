@@ -28,16 +28,19 @@ def freshness_sensor() -> dg.SensorDefinition:
         description="Judges how fresh every table is; what changed goes to `ops.freshness` and the checks `fresh`.",
     )
     def look(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        from platform_assets.automation.dagster_freshness import tell_dagster
         from platform_assets.automation.freshness_checks import tell
         from platform_assets.ingestion.waiting import landed_since
         from platform_assets.lakehouse.catalog import Lakehouse
         from platform_assets.lakehouse.freshness import table_freshness
         from platform_assets.lakehouse.freshness_history import record
+        from platform_assets.sources.registry import load_sources
 
         settings, now = load_settings(), datetime.now(UTC)
         lakehouse = Lakehouse(settings)
         rows = table_freshness(lakehouse, now, landed_since(settings))
         told = record(lakehouse, rows, now)
+        tell_dagster(context.instance, rows, load_sources(), now)
         late = [row.table.name for row in rows if row.lateness]
         kept, cursor = _keep_outcomes(context.cursor, lakehouse, now)
         skipped = dg.SkipReason(f"{len(told)} tables told; late: {', '.join(late) or 'none'}.{kept}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import ClassVar
 
 import dagster as dg
 import pytest
@@ -45,13 +46,16 @@ NOON = datetime(2026, 11, 20, 12, 17, tzinfo=UTC)
 
 
 class AtNoon(datetime):
-    """A clock that stands."""
+    """A clock that goes on by a second whenever it is looked at."""
+
+    moment: ClassVar[datetime] = NOON
 
     @classmethod
     def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
-        """Noon, in UTC."""
+        """Soon after noon, in UTC."""
         assert tz is UTC
-        return NOON
+        AtNoon.moment += timedelta(seconds=1)
+        return cls.moment
 
 
 def test_what_became_of_promises_is_decided_once_a_quarter_of_an_hour(

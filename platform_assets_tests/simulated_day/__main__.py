@@ -1,0 +1,79 @@
+"""Lives through the day and says which of its claims hold: `python -m platform_assets_tests.simulated_day`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
+
+from platform_assets_tests.simulated_day.clock import Clock, restart_below
+
+_MOST_DETAILS = 20
+
+
+def main() -> int:
+    """The exit code: 0 if every claim holds."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--steps", type=int, default=50, help="half hours from 23:05 of the day before on; 50 are all")
+    options.add_argument("--seed", type=int, default=7)
+    options.add_argument("--home", type=Path, default=None, help="an empty folder that is kept afterwards")
+    chosen = options.parse_args()
+    home = chosen.home or Path(os.environ.get("SIMULATED_DAY_HOME") or tempfile.mkdtemp(prefix="simulated-day-"))
+    os.environ["SIMULATED_DAY_HOME"] = str(home)
+    restart_below()
+    told = _apart(home / "day.log")
+
+    from platform_assets_tests.simulated_day.agreement import Agreement, dagit
+    from platform_assets_tests.simulated_day.claims import claims
+    from platform_assets_tests.simulated_day.day import Day, live, platform
+    from platform_assets_tests.simulated_day.plan import Step, plan
+
+    begun = time.monotonic()
+    steps = plan(chosen.steps, chosen.seed)
+
+    agreement: Agreement | None = None
+
+    def tell(day: Day, step: Step, *, later: bool) -> None:
+        if agreement is not None:
+            day.disagreements += [f"{datetime.now(UTC):%d %H:%M} {said}" for said in agreement.disagreements()]
+        if not later:
+            spent = time.monotonic() - begun
+            print(
+                f"{step.at:%d %H:%M}  {step.arrivals:>4} arrivals  {len(day.daemon.runs):>4} runs (least {day.least})  "
+                f"{len(day.daemon.killed)} killed  {spent:>5.0f} s",
+                file=told,
+                flush=True,
+            )
+
+    with platform(home, os.environ) as settings, dagit(home / "dagit.log") as dagit_url:
+        agreement = Agreement(settings, dagit_url)
+        day = live(settings, Clock(), steps, tell)
+        for what in day.daemon.killed:
+            print(f"killed {what}", file=told)
+        broken = 0
+        for claim in claims(day, home):
+            print(f"{'holds' if claim.holds else 'BROKEN':<6}  {claim.says}", file=told, flush=True)
+            for line in claim.details[:_MOST_DETAILS]:
+                print(f"        {line}", file=told)
+            broken += not claim.holds
+    return int(broken > 0)
+
+
+def _apart(log: Path) -> TextIO:
+    """Where to tell people of the day; what the platform and dbt say goes into the log."""
+    told = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    print(f"The platform's own words: {log}", file=told, flush=True)
+    return told
+
+
+if __name__ == "__main__":
+    sys.exit(main())

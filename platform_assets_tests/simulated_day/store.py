@@ -1,0 +1,89 @@
+"""A door before the Cloud Storage emulator that dates objects by the simulated clock.
+
+The emulator is a program of its own whose clock cannot be moved; everything else of its answers is passed on as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Route
+
+from platform_assets.local.servers import HOST, Server, free_port
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+_OF_THE_CONNECTION = {"connection", "content-length", "host", "keep-alive", "transfer-encoding"}
+_START_SECONDS = 10
+
+
+@contextmanager
+def dated_store(emulator: Server) -> Iterator[str]:
+    """The address of the door, for as long as the block lasts."""
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(_app(emulator.url), host=HOST, port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + _START_SECONDS
+    while not server.started:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the door before {emulator.url} did not open within {_START_SECONDS} s")
+        time.sleep(0.01)
+    try:
+        yield f"http://{HOST}:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def _app(emulator: str) -> Starlette:
+    landed: dict[str, str] = {}
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with httpx.AsyncClient(base_url=emulator, timeout=60) as client:
+            app.state.client = client
+            yield
+
+    async def forward(request: Request) -> Response:
+        client: httpx.AsyncClient = request.app.state.client
+        asked = client.build_request(
+            request.method,
+            httpx.URL(path=request.url.path, query=request.url.query.encode()),
+            headers={name: value for name, value in request.headers.items() if name not in _OF_THE_CONNECTION},
+            content=await request.body(),
+        )
+        answer = await client.send(asked, stream=True)
+        content = b"".join([part async for part in answer.aiter_raw()])
+        await answer.aclose()
+        kept = {name: value for name, value in answer.headers.items() if name not in _OF_THE_CONNECTION}
+        is_json = answer.headers.get("content-type", "").startswith("application/json")
+        if is_json and request.query_params.get("alt") != "media" and "content-encoding" not in kept:
+            content = _dated(content, landed)
+        return Response(content, answer.status_code, kept)
+
+    return Starlette(routes=[Route("/{path:path}", forward, methods=_METHODS)], lifespan=lifespan)
+
+
+def _dated(content: bytes, landed: dict[str, str]) -> bytes:
+    """The answer with the time at which each object was first told of, which is when it was written."""
+    found: Any = json.loads(content) if content else None
+    if not isinstance(found, dict):
+        return content
+    for item in found.get("items", [found]):
+        if "generation" in item:
+            now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+            item["timeCreated"] = item["updated"] = landed.setdefault(str(item["generation"]), now)
+    return json.dumps(found).encode()
