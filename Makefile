@@ -17,10 +17,10 @@ STAMP := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | cksum
 WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$(( n < 2 ? 2 : n > 8 ? 8 : n )))
 PYTEST ?=
 
-.PHONY: help install up test lint contracts format pytest browser clean venv
+.PHONY: help install up test lint contracts format pytest browser simulated-day clean venv
 
 help: ## This list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 install: $(STAMP) ## Make .venv with the locked packages
 
@@ -65,6 +65,12 @@ browser: ## Debian's chromium for the browser tests, installed if it is missing 
 			apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; } >/dev/null || \
 			echo "NOTE: chromium could not be installed (see above). The browser tests will be skipped."; \
 	fi
+
+simulated-day: install ## A day of arrivals, outages and killed processes under a moved clock; about a quarter of an hour
+	@ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || \
+		{ [ "$$(id -u)" = 0 ] && apt-get install -y -qq libfaketime >/dev/null; } || \
+		{ echo "It needs libfaketime to move the clock: sudo apt-get install libfaketime" >&2; exit 1; }
+	@$(VENV)/bin/python -m platform_assets_tests.simulated_day
 
 clean: ## Remove all local data, which is $PLATFORM_HOME; the installation stays
 	@if [ ! -e "$(PLATFORM_HOME)" ]; then echo "$(PLATFORM_HOME) does not exist: nothing to remove"; exit 0; fi; \

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from platform_assets.cli import app as command_line
 from platform_assets.local.servers import HOST, free_port, http_ready, launch
-from platform_assets.serving.pages import app as pages
+from platform_assets.serving.pages.app import app as pages
 from platform_assets.settings import Settings
 
 _STATES = """

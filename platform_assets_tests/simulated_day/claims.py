@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
-from typing import TYPE_CHECKING
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -89,9 +90,9 @@ def _history_tells_who_was_late(day: Day) -> Claim:
         Lakehouse(day.settings),
         "SELECT table_name, evaluated_at, state, late_table FROM ops.freshness ORDER BY table_name, evaluated_at",
     )
-    told: defaultdict[str, list[tuple[datetime, str, str | None]]] = defaultdict(list)
-    for name, at, state, late in rows:
-        told[str(name)].append((at.astimezone(UTC), state, late))  # type: ignore[attr-defined]
+    told: defaultdict[object, list[tuple[Any, ...]]] = defaultdict(list)
+    for name, *row in rows:
+        told[name].append(tuple(row))
     wrong, right, seen = [], 0, {}
     for name, table in tables.items():
         sources = _sources_of(table, tables)
@@ -116,8 +117,9 @@ def _late_stretches(
     """The answer to: which source was late, and when?"""
     for name in tables:
         if name.startswith("bronze."):
-            for found, moments in groupby(day.looked_at, key=lambda moment, name=name: seen[name, moment]):
-                stretch = list(moments)
+            states = [(seen[name, moment], moment) for moment in day.looked_at]
+            for found, moments in groupby(states, key=itemgetter(0)):
+                stretch = [moment for _, moment in moments]
                 if found and found[0] in {"WARN", "FAIL"}:
                     yield f"{name}: {found[0]} from {stretch[0]:%H:%M} to {stretch[-1]:%H:%M}"
 

@@ -105,7 +105,7 @@ class Daemon(GraphRunner):
                 self.run(assets, request.partition_key, tags=request.tags)
         return result.skip_message or ""
 
-    def run(
+    def run(  # type: ignore[override]  # a killed run has no result
         self,
         assets: Iterable[str],
         partition: str | None = None,

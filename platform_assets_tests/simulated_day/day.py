@@ -78,17 +78,19 @@ def platform(home: Path, environment: MutableMapping[str, str]) -> Iterator[Sett
         start_fakestore(shop, home / "fakestore.log") as api,
         dated_store(gcs) as store,
     ):
-        environment |= {
-            "LD_PRELOAD": below,
-            "PLATFORM_HOME": str(home / "platform"),
-            "PLATFORM_SOURCES": str(home / "sources"),
-            "PLATFORM_DBT_PROJECT": str(home / "dbt_project"),
-            "PLATFORM_PII_KEY": "0123456789abcdef" * 4,
-            "DAGSTER_HOME": str(home / "dagster"),
-            "STORAGE_EMULATOR_HOST": store,
-            "PUBSUB_EMULATOR_HOST": pubsub.address,
-            "FAKESTORE_URL": api.url,
-        }
+        environment.update(
+            {
+                "LD_PRELOAD": below,
+                "PLATFORM_HOME": str(home / "platform"),
+                "PLATFORM_SOURCES": str(home / "sources"),
+                "PLATFORM_DBT_PROJECT": str(home / "dbt_project"),
+                "PLATFORM_PII_KEY": "0123456789abcdef" * 4,
+                "DAGSTER_HOME": str(home / "dagster"),
+                "STORAGE_EMULATOR_HOST": store,
+                "PUBSUB_EMULATOR_HOST": pubsub.address,
+                "FAKESTORE_URL": api.url,
+            }
+        )
         settings = load_settings()
         _write_definitions(home)
         _write_instance(home / "dagster")
