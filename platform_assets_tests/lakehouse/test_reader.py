@@ -99,6 +99,13 @@ def test_one_date_is_read_without_opening_the_files_of_others(lakehouse: Lakehou
     assert select(lakehouse, "day", nowhere) == []
 
 
+def test_dates_before_those_that_are_asked_for_are_not_opened(lakehouse: Lakehouse) -> None:
+    for day in (DAY, NEXT):
+        publish(lakehouse, EVERY_TYPE, a_row(day), day)
+    source = table_relation(lakehouse.catalog.load_table(EVERY_TYPE.table), since={"day": NEXT})
+    assert (source.count(".parquet"), select(lakehouse, "day", source)) == (1, [(NEXT,)])
+
+
 def test_rows_of_one_date_are_picked_out_of_files_that_hold_several(lakehouse: Lakehouse) -> None:
     contract = replace(EVERY_TYPE, partition_column=None)
     publish(lakehouse, contract, f"(FROM {a_row(DAY)} UNION ALL FROM {a_row(NEXT)})", None)
