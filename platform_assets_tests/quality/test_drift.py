@@ -63,11 +63,11 @@ def month(seed: int, draw: Draw = usual_amount, days: int = 60, planted: Draw | 
 
 def test_usual_months_give_next_to_no_false_alarm() -> None:
     judged = alarms = 0
-    for seed in range(6):
+    for seed in range(5):
         profiles = month(seed)
         alarms += len(found(profiles))
         judged += sum(len(column_findings(look, profiles)) for look in profiles)
-    assert judged > 600
+    assert judged > 500
     assert alarms / judged < 0.005, f"{alarms} of {judged}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from platform_assets.quality import look as looking
 from platform_assets.quality.findings import Finding, Watch
 from platform_assets.quality.look import Budget, Watched, due_partitions, look
 from platform_assets.quality.store import current, latest
+from platform_assets.settings import Settings
 from platform_assets_tests.quality.tables import (
     DAY,
     FIRST,
@@ -34,13 +36,26 @@ LAST = FIRST + 9 * DAY
 HOUR = timedelta(hours=1)
 
 
+@pytest.fixture(scope="module")
+def nine_days(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of nine usual days that were looked at, and a copy of it beside."""
+    home = tmp_path_factory.mktemp("nine") / "home"
+    lakehouse = Lakehouse(Settings(home=home, sources=home))
+    with pytest.MonkeyPatch.context() as patched:
+        declare(patched)
+        publish_all(lakehouse, days(9))
+        assert unusual(look(lakehouse, noon(LAST)).told) == []
+    shutil.copytree(home, home.with_name("copy"))
+    return home
+
+
 @pytest.fixture
-def usual(lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch) -> Lakehouse:
-    """Nine usual days that were looked at."""
+def usual(nine_days: Path, monkeypatch: pytest.MonkeyPatch) -> Lakehouse:
+    """Nine usual days that were looked at. Tables know where they lie: each test has them at the same place, anew."""
+    shutil.rmtree(nine_days)
+    shutil.copytree(nine_days.with_name("copy"), nine_days)
     declare(monkeypatch)
-    publish_all(lakehouse, days(9))
-    assert unusual(look(lakehouse, noon(LAST)).told) == []
-    return lakehouse
+    return Lakehouse(Settings(home=nine_days, sources=nine_days))
 
 
 def test_what_is_planted_in_a_day_is_found_and_nothing_else_and_the_reason_says_what(usual: Lakehouse) -> None:
