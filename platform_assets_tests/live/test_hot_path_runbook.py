@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -41,7 +43,7 @@ def instance(
     home.mkdir()
     shutil.copy(CHECKOUT / "dagster.yaml", home)
     shutil.copytree(CHECKOUT / "platform_assets" / "sources" / "web_events", tmp_path / "sources" / "web_events")
-    copy_models(tmp_path / "dbt_project")
+    copy_models(tmp_path / "dbt_project", "event_metrics")
     write_routes(tmp_path / "alert_routes.yaml")
     environment = {
         "DAGSTER_HOME": str(home),
@@ -98,4 +100,11 @@ def test_a_daemon_that_stopped_is_told_started_and_takes_up_what_arrived_meanwhi
     walk = Walk(
         RUNBOOKS / "hot-path-outage.md", command, {}, lambda: paragraphs(receiver), NAMES, patience=PATIENCE_SECONDS
     )
+    rebuild = f"platform-assets partitions rebuild bronze/web_events {YESTERDAY} --by ada --why 'it waits, too' --json"
+    asked = json.loads(command(rebuild))
     assert walk.follow() == 8
+    these = dg.RunsFilter(tags={"dagster/backfill": asked["backfill_id"]}, statuses=[dg.DagsterRunStatus.SUCCESS])
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not instance.get_runs(these):
+        assert time.monotonic() < deadline, "the daemon did not take up the backfill that waited for it"
+        time.sleep(0.5)

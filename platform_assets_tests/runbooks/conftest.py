@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -32,26 +32,32 @@ def write_routes(path: Path, *, lateness: bool = False) -> None:
     path.write_text("\n".join(lines), encoding="utf-8")
 
 
-def copy_models(folder: Path) -> None:
-    """The smallest dbt project that has a table below silver."""
+def copy_models(folder: Path, *names: str) -> None:
+    """The dbt project with no more than these models of gold."""
     shutil.copytree(CHECKOUT / "dbt_project", folder, ignore=shutil.ignore_patterns("target", "logs", "gold", "mart"))
     (folder / "models" / "gold").mkdir()
-    for file in (CHECKOUT / "dbt_project" / "models" / "gold").glob("event_metrics.*"):
-        shutil.copy(file, folder / "models" / "gold")
+    for name in names:
+        for file in (CHECKOUT / "dbt_project" / "models" / "gold").glob(f"{name}.*"):
+            shutil.copy(file, folder / "models" / "gold")
+
+
+@pytest.fixture
+def models() -> Sequence[str]:
+    """Models of gold below silver; a test that looks at none of them has none, and is quicker."""
+    return ("event_metrics",)
 
 
 @pytest.fixture
 def platform(
-    settings: Settings, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, receiver: Receiver, models: Sequence[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Running]:
     """The project's sources, of which only web events arrive; whoever is on call hears of everything."""
     routes, sources = tmp_path / "alert_routes.yaml", tmp_path / "checkout" / "platform_assets" / "sources"
     write_routes(routes)
     for source in (CHECKOUT / "platform_assets" / "sources").glob("*/source.yaml"):
         shutil.copytree(source.parent, sources / source.parent.name)
-    models = tmp_path / "dbt_project"
-    copy_models(models)
-    monkeypatch.setenv("PLATFORM_DBT_PROJECT", str(models))
+    copy_models(tmp_path / "dbt_project", *models)
+    monkeypatch.setenv("PLATFORM_DBT_PROJECT", str(tmp_path / "dbt_project"))
     monkeypatch.setenv("PLATFORM_SECRET_ON_CALL", receiver.url)
     monkeypatch.setenv("PLATFORM_ALERT_ROUTES", str(routes))
     monkeypatch.setenv("PLATFORM_SOURCES", str(sources))

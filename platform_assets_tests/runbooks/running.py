@@ -64,6 +64,7 @@ class Running:
         receiver: what a Slack channel is.
         sources: those that something arrives from.
         busy: whether nothing goes on, because there is too much to do before.
+        pace: time between two evaluations of the alerts; they look at the tables every two minutes.
     """
 
     graph: GraphRunner
@@ -71,10 +72,12 @@ class Running:
     monkeypatch: pytest.MonkeyPatch
     sources: Sequence[str]
     busy: bool = False
+    pace: timedelta = timedelta(seconds=30)
     _mended: str | None = None
     _keys: set[str] = field(default_factory=set)
     _evaluations: int = 0
     _ahead: timedelta = timedelta()
+    _reported: datetime | None = None
 
     def command(self, line: str) -> str:
         """Runs a command as a person types it, and lets the platform go on if it may have changed something."""
@@ -103,20 +106,20 @@ class Running:
     def goes_on(self) -> None:
         """Everything that a minute would bring."""
         for _ in range(_ROUNDS if not self.busy else 0):
-            ran = len(self.graph.runs)
             self._backfills()
             self.graph.settle(*self.sources)
-            self._mend()
-            if len(self.graph.runs) == ran:
+            if not self._mend():
                 break
-        for _ in range(3):  # what is over is over when two evaluations found nothing
+        for _ in range(2):  # what is over is over when two evaluations in a row find nothing
             self.looks()
 
     def looks(self) -> None:
         """One evaluation of the alerts."""
+        now = datetime.now(UTC) + self._ahead + self.pace * self._evaluations
+        if self._reported is None or now - self._reported > timedelta(minutes=2):  # the daemons do
+            beat(self.graph.instance, now)
+            self._reported = now
         self._evaluations += 1
-        now = datetime.now(UTC) + self._ahead + timedelta(minutes=3 * self._evaluations)
-        beat(self.graph.instance, now)
         evaluate(load_settings(), self.graph.instance, now)
 
     def later(self, ahead: timedelta) -> None:
@@ -144,7 +147,8 @@ class Running:
         """The paragraphs of every alert that the channel took."""
         return paragraphs(self.receiver)
 
-    def _mend(self) -> None:
+    def _mend(self) -> bool:
+        """What the sensor asks for; whether it asked for something."""
         context = dg.build_sensor_context(
             instance=self.graph.instance, cursor=self._mended, definitions=self.graph.defs
         )
@@ -158,6 +162,7 @@ class Running:
                 self._keys.add(str(request.run_key))
                 assets = [key.to_user_string() for key in request.asset_selection or ()]
                 self.graph.run(assets, request.partition_key, tags=dict(request.tags))
+        return bool(result.run_requests)
 
     def _backfills(self) -> None:
         """What the daemon makes of a backfill: a run for each partition, in the order of the graph."""

@@ -5,10 +5,18 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from platform_assets_tests.arrivals import drop, json_lines, web_event
 from platform_assets_tests.runbooks.conftest import NAMES, YESTERDAY, write_routes
 from platform_assets_tests.runbooks.running import Running
 from platform_assets_tests.runbooks.walk import RUNBOOKS, Walk
+
+
+@pytest.fixture
+def models() -> tuple[str, ...]:
+    """None."""
+    return ()
 
 
 def test_a_late_table_is_found_and_on_time_again(platform: Running, tmp_path: Path) -> None:
@@ -31,6 +39,7 @@ def test_a_late_table_is_found_and_on_time_again(platform: Running, tmp_path: Pa
     arrive("b.jsonl", 11, 20)
     platform.graph.tick("web_events")  # bronze, and then there is no place for silver
     platform.busy = True
+    platform.pace = timedelta(minutes=3)
     platform.later(timedelta(hours=2))
     platform.goes_on()
     others = {"the runs get through": get_through}
