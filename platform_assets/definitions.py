@@ -35,7 +35,7 @@ def build_definitions() -> dg.Definitions:
         asset_checks=freshness_checks(tables),
         sensors=[
             *arrival_sensors(sources),
-            *automation_sensors(),
+            *automation_sensors(tables),
             freshness_sensor(),
             quality_sensor(),
             mend_failed_sensor(),

@@ -40,16 +40,20 @@ def on_arrival(ignored: dg.AssetSelection | None = None, readers: Iterable[dg.As
     return _when_at_rest(condition).with_label("on_arrival")
 
 
-def on_update() -> Condition:
+def on_update(elsewhere: dg.AssetSelection | None = None) -> Condition:
     """For gold and mart: fires for exactly those partitions of which a dependency was updated, however old they are.
 
     Unlike `eager()` it is not limited to the latest partition, so that an event that comes days late reaches every
     mart, and it waits for blocking checks, so that data that broke its contract stops where it broke it.
+
+    Args:
+        elsewhere: dependencies that another sensor keeps up to date. That sensor may ask for them at the very moment at
+            which this one asks for the table, so that the end of the table's run is no answer to their update.
     """
-    return _when_at_rest(_updated_since_made() & _deps_good() & ~_deps_busy()).with_label("on_update")
+    return _when_at_rest(_fires(None, elsewhere) & _deps_good() & ~_deps_busy()).with_label("on_update")
 
 
-def on_update_of_dated(undated: dg.AssetSelection) -> Condition:
+def on_update_of_dated(undated: dg.AssetSelection, elsewhere: dg.AssetSelection | None = None) -> Condition:
     """As `on_update` for a dated table that also reads undated ones, such as a dimension.
 
     A refreshed dimension fires only if its rows changed, and then for the dates that exist. Without that, the daily
@@ -57,8 +61,16 @@ def on_update_of_dated(undated: dg.AssetSelection) -> Condition:
     """
     data_changed: DepsCondition = dg.AutomationCondition.any_deps_match(dg.AutomationCondition.data_version_changed())
     changed: Condition = data_changed.allow(undated) & ~dg.AutomationCondition.missing()
-    fires: Condition = _updated_since_made(undated) | _unanswered(changed)
+    fires: Condition = _fires(undated, elsewhere) | _unanswered(changed)
     return _when_at_rest(fires & _deps_good() & ~_deps_busy()).with_label("on_update_of_dated")
+
+
+def _fires(ignored: dg.AssetSelection | None, elsewhere: dg.AssetSelection | None) -> Condition:
+    if elsewhere is None:
+        return _updated_since_made(ignored)
+    others: Condition = dg.AutomationCondition.any_deps_updated().allow(elsewhere)
+    made_here: Condition = _updated_since_made(elsewhere if ignored is None else ignored | elsewhere)
+    return made_here | _unanswered(others)
 
 
 def _updated_since_made(ignored: dg.AssetSelection | None = None) -> Condition:
@@ -109,8 +121,13 @@ def _when_at_rest(condition: Condition) -> Condition:
 
 
 def with_conditions(assets: Iterable[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
-    """The same assets with the condition of their layer and dependencies."""
+    """The same assets with the condition of their layer and dependencies.
+
+    A quarantine has none of its own: the operation that makes it makes its silver table as well, and is asked for with
+    that. To evaluate the same twice would double what a tick costs.
+    """
     found = list(assets)
+    sensors = sensor_names(found)
     specs = [spec for definition in found for spec in definition.specs]
     undated = {spec.key for spec in specs if spec.partitions_def is None}
     made_of: defaultdict[dg.AssetKey, list[dg.AssetSpec]] = defaultdict(list)
@@ -120,7 +137,12 @@ def with_conditions(assets: Iterable[dg.AssetsDefinition]) -> list[dg.AssetsDefi
 
     def conditioned(spec: dg.AssetSpec) -> dg.AssetSpec:
         read = [dep.asset_key for dep in spec.deps if dep.asset_key in undated] if spec.partitions_def else []
-        condition = _condition(spec.tags["layer"], tuple(read), tuple(_readers(spec, made_of)))
+        elsewhere = [
+            dep.asset_key
+            for dep in spec.deps
+            if dep.asset_key not in read and sensors.get(dep.asset_key, sensors[spec.key]) != sensors[spec.key]
+        ]
+        condition = _condition(spec.tags["layer"], tuple(read), tuple(_readers(spec, made_of)), tuple(elsewhere))
         return spec.replace_attributes(automation_condition=condition)
 
     return [definition.map_asset_specs(conditioned) if _is_derived(definition) else definition for definition in found]
@@ -131,12 +153,27 @@ def _is_derived(definition: dg.AssetsDefinition) -> bool:
 
 
 @cache  # most tables have the same one
-def _condition(layer: str, undated: tuple[dg.AssetKey, ...], readers: tuple[dg.AssetKey, ...]) -> Condition:
-    """The condition of a table of the layer that reads undated tables and is read by others."""
+def _condition(
+    layer: str,
+    undated: tuple[dg.AssetKey, ...],
+    readers: tuple[dg.AssetKey, ...],
+    elsewhere: tuple[dg.AssetKey, ...],
+) -> Condition | None:
+    """The condition of a table of the layer.
+
+    Args:
+        layer: of the table.
+        undated: tables without dates that it reads, if it has dates.
+        readers: what reads it.
+        elsewhere: further tables that it reads, which another sensor keeps up to date.
+    """
     selection = dg.AssetSelection.assets(*undated) if undated else None
-    if layer in {"silver", "quarantine"}:
+    others = dg.AssetSelection.assets(*elsewhere) if elsewhere else None
+    if layer == "quarantine":
+        return None
+    if layer == "silver":
         return on_arrival(selection, readers)
-    return on_update() if selection is None else on_update_of_dated(selection)
+    return on_update(others) if selection is None else on_update_of_dated(selection, others)
 
 
 def _readers(spec: dg.AssetSpec, made_of: Mapping[dg.AssetKey, Sequence[dg.AssetSpec]]) -> list[dg.AssetKey]:
@@ -159,16 +196,48 @@ def derived_tables() -> dg.AssetSelection:
     return derived
 
 
-def automation_sensors() -> list[dg.AutomationConditionSensorDefinition]:
-    """One sensor for all derived tables: silver, gold and mart of one date are one run."""
+def sensor_names(assets: Iterable[dg.AssetsDefinition]) -> dict[dg.AssetKey, str]:
+    """By derived table, the sensor that keeps it up to date: that of its domain.
+
+    Domains of which one operation makes tables together have one sensor, named after the first of them.
+    """
+    derived = [definition for definition in assets if _is_derived(definition)]
+    first: dict[str, str] = {}
+
+    def leader(domain: str) -> str:
+        while first.setdefault(domain, domain) != domain:
+            domain = first[domain]
+        return domain
+
+    for definition in derived:
+        leaders = sorted({leader(str(spec.group_name)) for spec in definition.specs})
+        first.update(dict.fromkeys(leaders, leaders[0]))
+    return {
+        spec.key: f"keep_up_to_date_{leader(str(spec.group_name))}"
+        for definition in derived
+        for spec in definition.specs
+    }
+
+
+def automation_sensors(assets: Iterable[dg.AssetsDefinition]) -> list[dg.AutomationConditionSensorDefinition]:
+    """One sensor for the derived tables of a domain: silver, gold and mart of one date are one run.
+
+    What is read from another domain is rebuilt by a run of its own, and fires when that has ended.
+    """
+    found = list(assets)
+    domains: defaultdict[str, set[str]] = defaultdict(set)
+    groups = {spec.key: str(spec.group_name) for definition in found for spec in definition.specs}
+    for key, name in sensor_names(found).items():
+        domains[name].add(groups[key])
     return [
         dg.AutomationConditionSensorDefinition(
-            "keep_up_to_date",
-            target=derived_tables(),
-            description="Rebuilds every partition of silver, gold and mart whose upstream was updated.",
+            name,
+            target=dg.AssetSelection.groups(*sorted(together)) & derived_tables(),
+            description=f"Rebuilds what is made of the sources of {', '.join(sorted(together))}, date by date.",
             default_status=dg.DefaultSensorStatus.RUNNING,
             run_tags=LIVE_TAGS,
             minimum_interval_seconds=4,  # the daemon looks every 5 s, and would miss every other tick of 5
             emit_backfills=False,
         )
+        for name, together in sorted(domains.items())
     ]

@@ -17,16 +17,22 @@ Requested = dict[str | None, set[str]]
 
 @dataclass
 class Evaluations:
-    """A graph whose conditions are evaluated by hand."""
+    """A graph whose conditions are evaluated by hand.
+
+    Attributes:
+        selection: what the sensor looks after, if that is not all.
+    """
 
     defs: dg.Definitions
     instance: dg.DagsterInstance
+    selection: dg.AssetSelection | None = None
     cursor: object = None
     requests: list[dg.RunRequest] = field(default_factory=list)
 
     def tick(self) -> Requested:
         """One evaluation: partition by partition, the assets that it asks for."""
-        found = dg.evaluate_automation_conditions(self.defs, self.instance, cursor=self.cursor)  # type: ignore[arg-type]
+        selection = self.selection or dg.AssetSelection.all()
+        found = dg.evaluate_automation_conditions(self.defs, self.instance, selection, cursor=self.cursor)  # type: ignore[arg-type]
         self.cursor = found.cursor
         graph = self.defs.resolve_asset_graph()
         self.requests = list(build_run_requests(list(found._requested_subsets), graph, {}, emit_backfills=False))

@@ -15,7 +15,6 @@ from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import Queued
 
 from platform_assets.automation import arrival_sensors
 from platform_assets.automation.arrival_sensors import arrival_sensor
-from platform_assets.automation.conditions import automation_sensors
 from platform_assets.automation.failures import ARRIVAL_TAG
 from platform_assets.definitions import build_definitions
 from platform_assets.ingestion import rest
@@ -339,8 +338,8 @@ def test_a_live_arrival_overtakes_the_backfill_of_a_year(settings: Settings, tic
         tick.instance.create_run_for_job(job, tags={"dagster/backfill": "a-year", "day": str(number)})
     in_order = QueuedRunCoordinatorDaemon(1, 5)._priority_sort(tick.instance.get_runs())
     assert in_order[0].run_id == live.run_id
-    (automation,) = automation_sensors()
-    assert automation.run_tags["dagster/priority"] == request.tags["dagster/priority"]
+    automation = [s for s in tick.defs.sensors or () if isinstance(s, dg.AutomationConditionSensorDefinition)]
+    assert {sensor.run_tags["dagster/priority"] for sensor in automation} == {request.tags["dagster/priority"]}
 
 
 def test_a_source_that_is_asked_for_records_has_a_sensor_that_polls(tmp_path: Path) -> None:

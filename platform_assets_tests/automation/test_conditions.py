@@ -8,7 +8,14 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from platform_assets.automation.conditions import on_arrival, on_update, on_update_of_dated, with_conditions
+from platform_assets.automation.conditions import (
+    automation_sensors,
+    on_arrival,
+    on_update,
+    on_update_of_dated,
+    sensor_names,
+    with_conditions,
+)
 from platform_assets.definitions import build_definitions
 from platform_assets_tests.automation.evaluations import Evaluations, emptied, operation
 
@@ -24,6 +31,7 @@ def _table(
     *,
     dated: bool = True,
     layer: str = "",
+    domain: str | None = None,
 ) -> dg.AssetsDefinition:
     """An asset with a blocking check."""
     name = dg.AssetKey.from_user_string(key)
@@ -34,6 +42,7 @@ def _table(
         partitions_def=partitions,
         automation_condition=condition,
         tags={"layer": layer} if layer else {},
+        group_name=domain,
     )
     check = dg.AssetCheckSpec("contract", asset=name, blocking=True, partitions_def=partitions)
 
@@ -254,6 +263,103 @@ def test_each_layer_gets_its_condition() -> None:
         "gold/orders": "on_update_of_dated",
         "mart/orders": "on_update",
     }
+
+
+# Several sensors, each of which knows only what it asked for itself.
+
+
+@pytest.fixture
+def domains(instance: dg.DagsterInstance) -> tuple[Evaluations, Evaluations]:
+    """The sensor of sales, and that of finance, whose gold table also reads a silver table of sales."""
+    tables = [
+        _table("silver/sales", ["arrival/sales"], layer="silver", domain="sales"),
+        _table("gold/sales", ["silver/sales"], layer="gold", domain="sales"),
+        _table("silver/finance", ["arrival/finance"], layer="silver", domain="finance"),
+        _table("gold/finance", ["silver/finance", "silver/sales"], layer="gold", domain="finance"),
+    ]
+    arrivals = [dg.AssetSpec(dg.AssetKey(["arrival", name]), partitions_def=DAILY) for name in ("sales", "finance")]
+    defs = dg.Definitions(assets=[*arrivals, *with_conditions(tables)])
+    finance, sales = (Evaluations(defs, instance, sensor.asset_selection) for sensor in automation_sensors(tables))
+    for silver in ("silver/sales", "silver/finance"):
+        sales.update(silver, DAY)
+    assert (sales.tick(), finance.tick()) == ({}, {})
+    return sales, finance
+
+
+def test_a_sensor_of_its_own_for_each_domain(domains: tuple[Evaluations, Evaluations]) -> None:
+    sales, finance = domains
+    for arrival in ("arrival/sales", "arrival/finance"):
+        sales.update(arrival, DAY)
+    assert sales.tick() == {DAY: {"silver/sales", "gold/sales"}}
+    assert finance.tick() == {DAY: {"silver/finance", "gold/finance"}}
+
+
+def test_what_another_domain_reads_fires_it_when_it_has_been_made(domains: tuple[Evaluations, Evaluations]) -> None:
+    sales, finance = domains
+    sales.update("arrival/sales", OLD_DAY)
+    finance.update("silver/finance", OLD_DAY)
+    assert finance.tick() == {}  # it has never been made, and cannot without sales
+    assert sales.tick() == {OLD_DAY: {"silver/sales", "gold/sales"}}
+    run = sales.start(["silver/sales", "gold/sales"], OLD_DAY)
+    assert finance.tick() == {}
+    sales.finish(run)
+    assert finance.tick() == {OLD_DAY: {"gold/finance"}}
+    finance.finish(finance.start(["gold/finance"], OLD_DAY))
+    assert (sales.tick(), finance.tick()) == ({}, {})
+
+
+def test_silver_waits_for_a_reader_of_another_domain(domains: tuple[Evaluations, Evaluations]) -> None:
+    sales, finance = domains
+    reading = finance.start(["gold/finance"], DAY)
+    sales.update("arrival/sales", DAY)
+    assert sales.tick() == {}
+    finance.finish(reading)
+    assert sales.tick() == {DAY: {"silver/sales", "gold/sales"}}
+
+
+@pytest.mark.parametrize("last", ["sales", "finance"])
+def test_two_sensors_that_ask_at_the_same_moment_lose_no_update(
+    domains: tuple[Evaluations, Evaluations], last: str
+) -> None:
+    """Neither sees the run of the other yet: the reader may have read what the other was about to replace."""
+    sales, finance = domains
+    sales.update("arrival/sales", DAY)
+    sales.update("arrival/finance", DAY)
+    assert sales.tick() == {DAY: {"silver/sales", "gold/sales"}}
+    assert finance.tick() == {DAY: {"silver/finance", "gold/finance"}}
+    runs = [
+        sales.start(["silver/sales", "gold/sales"], DAY),
+        finance.start(["silver/finance", "gold/finance"], DAY),
+    ]
+    assert (sales.tick(), finance.tick()) == ({}, {})
+    for run in runs if last == "finance" else reversed(runs):
+        sales.finish(run)
+    assert sales.tick() == {}
+    assert finance.tick() == {DAY: {"gold/finance"}}
+    finance.finish(finance.start(["gold/finance"], DAY))
+    assert (sales.tick(), finance.tick()) == ({}, {})
+
+
+def test_what_one_operation_makes_is_looked_after_by_one_sensor() -> None:
+    specs = [
+        dg.AssetSpec(dg.AssetKey(["gold", name]), group_name=name, tags={"layer": "gold"})
+        for name in ("sales", "finance")
+    ]
+    together = operation("dbt", specs, [], can_subset=False)
+    alone = _table("silver/iot", [], layer="silver", domain="iot")
+    names = {key.to_user_string(): name for key, name in sensor_names([together, alone]).items()}
+    shared = "keep_up_to_date_finance"
+    assert names == {"gold/sales": shared, "gold/finance": shared, "silver/iot": "keep_up_to_date_iot"}
+    assert [sensor.name for sensor in automation_sensors([together, alone])] == [shared, "keep_up_to_date_iot"]
+
+
+def test_every_table_with_a_condition_has_exactly_one_sensor() -> None:
+    defs = build_definitions()
+    graph = defs.resolve_asset_graph()
+    sensors = [sensor for sensor in defs.sensors or () if isinstance(sensor, dg.AutomationConditionSensorDefinition)]
+    looked_after = [key for sensor in sensors for key in sensor.asset_selection.resolve(graph)]
+    assert len(looked_after) == len(set(looked_after))
+    assert {key for key in graph.get_all_asset_keys() if graph.get(key).automation_condition} <= set(looked_after)
 
 
 EVENT_TABLES = {

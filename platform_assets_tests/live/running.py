@@ -220,7 +220,7 @@ class Platform:
         if instance.get_runs(RunsFilter(statuses=_UNFINISHED), limit=1):
             return False
         ended = max((record.end_time or 0.0 for record in instance.get_run_records(limit=20)), default=0.0)
-        automation = [s for s in instance.all_instigator_state() if s.instigator_name == "keep_up_to_date"]
+        automation = [s for s in instance.all_instigator_state() if "keep_up_to_date" in s.instigator_name]
         ticks = [
             tick
             for s in automation

@@ -208,11 +208,12 @@ def test_every_sensor_can_be_switched_off_by_itself(page: Page, platform: Platfo
     page.goto(f"{platform.dagit_url}/automation")
     names = [f"arrivals_{source}" for source in ("fakestore_carts", "fakestore_products", "fakestore_users")]
     standard = (*names, "arrivals_web_events", "poll_fakestore_carts", "freshness", "quality", "mend_failed", "alerts")
-    for name in (*standard, "keep_up_to_date"):
+    automation = tuple(f"keep_up_to_date_{group}" for group in GROUPS)
+    for name in (*standard, *automation):
         expect(page.get_by_text(name, exact=True).first).to_be_visible()
     expect(page.get_by_text("Standard sensor")).to_have_count(len(standard))
-    expect(page.get_by_text("Automation condition sensor")).to_have_count(1)
-    expect(page.get_by_role("checkbox", checked=True)).to_have_count(len(standard) + 1)  # its switch is on
+    expect(page.get_by_text("Automation condition sensor")).to_have_count(len(automation))
+    expect(page.get_by_role("checkbox", checked=True)).to_have_count(len({*standard, *automation}))  # its switch is on
     shoot("automation")
 
 
