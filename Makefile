@@ -67,9 +67,6 @@ browser: ## Debian's chromium for the browser tests, installed if it is missing 
 	fi
 
 simulated-day: install ## A day of arrivals, outages and killed processes under a moved clock; about a quarter of an hour
-	@ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || \
-		{ [ "$$(id -u)" = 0 ] && apt-get install -y -qq libfaketime >/dev/null; } || \
-		{ echo "It needs libfaketime to move the clock: sudo apt-get install libfaketime" >&2; exit 1; }
 	@$(VENV)/bin/python -m platform_assets_tests.simulated_day
 
 clean: ## Remove all local data, which is $PLATFORM_HOME; the installation stays

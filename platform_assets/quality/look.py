@@ -21,6 +21,7 @@ from platform_assets.quality.findings import Finding, Watch
 from platform_assets.quality.profiles import Profile, keep, last_looks, looks_at, profiled_columns, take_profile
 from platform_assets.quality.reconciliation import is_due, reconcile
 from platform_assets.quality.store import latest, record
+from platform_assets.quality.volume import volume_findings
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
@@ -76,7 +77,12 @@ def _schema(watched: Watched) -> Iterable[Finding]:
         yield from () if found is None else (found,)
 
 
-WATCHES: tuple[Callable[[Watched], Iterable[Finding]], ...] = (_columns, _schema)
+def _volume(watched: Watched) -> Iterable[Finding]:
+    found = volume_findings(watched.table, watched.statistics.rows_by_partition, watched.now)
+    return (finding for finding in found if finding.low is not None)  # of a young table nothing is judged yet
+
+
+WATCHES: tuple[Callable[[Watched], Iterable[Finding]], ...] = (_columns, _schema, _volume)
 
 
 @dataclass

@@ -201,7 +201,7 @@ def test_what_is_due(versions: dict[int, str], looks: dict[int, tuple[str, int]]
     assert due_partitions(declared, known, so_far, seen, at) == [day(n) for n in due]
 
 
-def test_a_volume_watch_or_any_other_is_one_line_more(usual: Lakehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_watch_is_one_line_more(usual: Lakehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     def rows(watched: Watched) -> list[Finding]:
         assert watched.now == noon(LAST)
         found = watched.statistics.rows_by_partition
