@@ -450,3 +450,25 @@ def _content(graph: GraphRunner, uri: str) -> str:
     (arrival,) = [o for o in Landing(graph.settings).objects(USERS) if o.uri == uri]
     (path,) = Landing(graph.settings).download([arrival], graph.settings.home)
     return path.read_text()
+
+
+def test_dead_letters_are_told_one_by_one_without_what_they_hold_until_the_object_is_mended(graph: GraphRunner) -> None:
+    bad = b'{"id": 7, "email": "grace@example.com"\n'
+    uri = drop(graph.settings, USERS, DAY, "a.jsonl", json_lines([{"id": 1}]) + bad)
+    assert graph.run([f"bronze/{USERS}"], DAY).success
+    told = CliRunner().invoke(quarantine_app, ["letters", USERS, DAY, "--json"])
+    assert told.exit_code == 0, told.output
+    (letter,) = json.loads(told.stdout)
+    assert (letter["object"], letter["row_number"]) == (uri, 2)
+    assert "not JSON" in letter["reason"]
+    shown = CliRunner().invoke(quarantine_app, ["letters", USERS, DAY]).stdout
+    assert "not JSON" in shown
+    assert "grace" not in told.stdout + shown
+    drop(graph.settings, USERS, DAY, "a.jsonl", json_lines([{"id": 1}, {"id": 7}]))
+    assert graph.run([f"bronze/{USERS}"], DAY).success
+    assert (
+        CliRunner().invoke(quarantine_app, ["letters", USERS, DAY]).stdout == f"{USERS} has no dead letters of {DAY}.\n"
+    )
+    assert _list(graph).dead_letters == ()
+    unknown = CliRunner().invoke(quarantine_app, ["letters", "fakestore_usrs", DAY])
+    assert (unknown.exit_code, unknown.stderr) == (1, "fakestore_usrs is no source; did you mean `fakestore_users`?\n")
