@@ -5,11 +5,13 @@ Everything else is real: the emulators, landing, Iceberg, dbt, Dagster's own eva
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.automation_tick_evaluation_context import build_run_requests
 
 from platform_assets.automation.arrival_sensors import arrival_sensor
 from platform_assets.definitions import build_definitions
@@ -20,6 +22,7 @@ from platform_assets.sources.model import Source
 from platform_assets.sources.registry import load_sources
 
 _ROUNDS = 20
+_AUTOMATED = {"dagster/from_automation_condition": "true"}
 AUTOMATION = {"dagster/from_automation_condition": "true"}  # as the daemon tags what conditions ask for
 
 
@@ -44,7 +47,7 @@ class GraphRunner:
     settings: Settings
     instance: dg.DagsterInstance
     defs: dg.Definitions = field(default_factory=build_definitions)
-    cursor: object = None
+    cursors: dict[str, Any] = field(default_factory=dict)  # of the automation sensors; Dagster does not export their type
     sensor_cursors: dict[str, str | None] = field(default_factory=dict)
     runs: list[Ran] = field(default_factory=list)
 
@@ -91,21 +94,34 @@ class GraphRunner:
         return result
 
     def automate(self) -> int:
-        """One evaluation of all automation conditions; the number of runs that it asked for, and that then ran."""
-        evaluated = dg.evaluate_automation_conditions(self.defs, self.instance, cursor=self.cursor)  # type: ignore[arg-type]
-        self.cursor = evaluated.cursor
-        wanted: dict[str | None, set[str]] = defaultdict(set)
-        for key in self.defs.resolve_asset_graph().get_all_asset_keys():
-            for partition in evaluated.get_requested_partitions(key):
-                wanted[partition].add(key.to_user_string())
-        for partition, assets in sorted(wanted.items(), key=lambda item: item[0] or ""):
-            self.run(assets, partition, tags=AUTOMATION)
-        return len(wanted)
+        """One evaluation of each automation sensor; the number of runs that they asked for, and that then ran."""
+        graph = self.defs.resolve_asset_graph()
+        requests: list[dg.RunRequest] = []
+        for sensor in self.conditions:
+            evaluated = dg.evaluate_automation_conditions(
+                self.defs,
+                self.instance,
+                asset_selection=sensor.asset_selection,
+                cursor=self.cursors.get(sensor.name),
+            )
+            self.cursors[sensor.name] = evaluated.cursor
+            wanted = build_run_requests(list(evaluated._requested_subsets), graph, {}, emit_backfills=False)
+            requests += sorted(wanted, key=lambda request: request.partition_key or "")
+        for request in requests:
+            assets = [key.to_user_string() for key in request.asset_selection or ()]
+            self.run(assets, request.partition_key, tags={**request.tags, **_AUTOMATED})
+        return len(requests)
+
+    @cached_property
+    def conditions(self) -> list[dg.AutomationConditionSensorDefinition]:
+        """The automation sensors."""
+        sensors = self.defs.get_repository_def().sensor_defs
+        return [sensor for sensor in sensors if isinstance(sensor, dg.AutomationConditionSensorDefinition)]
 
     def settle(self, *source_names: str) -> list[Ran]:
         """Ticks and automates until nothing more is asked for; what ran."""
         before = len(self.runs)
-        if self.cursor is None:
+        if not self.cursors:
             self.automate()  # the daemon's conditions have been evaluated before anything arrives
         for _ in range(_ROUNDS):
             for name in source_names:

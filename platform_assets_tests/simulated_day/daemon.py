@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from random import Random
@@ -19,7 +18,6 @@ from platform_assets.sources.registry import load_sources
 from platform_assets_tests.graph_runner import GraphRunner, Ran
 from platform_assets_tests.simulated_day import killed_run
 
-_AUTOMATED = {"dagster/from_automation_condition": "true"}
 _BRONZE_MOMENTS = (
     "during the Parquet write",
     "before the Iceberg commit",
@@ -41,17 +39,11 @@ class Daemon(GraphRunner):
     random: Random = field(default_factory=lambda: Random(3))  # noqa: S311 - a day that can be repeated
     kill_next: bool = False
     killed: list[str] = field(default_factory=list)
-    cursors: dict[str, object] = field(default_factory=dict)
     keys: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.names = [source.name for source in load_sources()]
         self.repository = self.defs.get_repository_def()
-        self.conditions = [
-            sensor
-            for sensor in self.repository.sensor_defs
-            if isinstance(sensor, dg.AutomationConditionSensorDefinition)
-        ]
         self.automate()  # the conditions have been evaluated before anything arrives
 
     def round(self) -> int:
@@ -62,26 +54,6 @@ class Daemon(GraphRunner):
         self.automate()
         self.look("mend_failed")
         return len(self.runs) - before
-
-    def automate(self) -> int:
-        """Every automation sensor evaluates its conditions; what they ask for runs, a run for each partition."""
-        asked = 0
-        for sensor in self.conditions:
-            evaluated = dg.evaluate_automation_conditions(
-                self.defs,
-                self.instance,
-                asset_selection=sensor.asset_selection,
-                cursor=self.cursors.get(sensor.name),  # type: ignore[arg-type]
-            )
-            self.cursors[sensor.name] = evaluated.cursor
-            wanted: dict[str | None, set[str]] = defaultdict(set)
-            for result in evaluated.results:
-                for partition in evaluated.get_requested_partitions(result.key):
-                    wanted[partition].add(result.key.to_user_string())
-            for partition, assets in sorted(wanted.items(), key=lambda item: item[0] or ""):
-                self.run(sorted(assets), partition, tags=_AUTOMATED)
-            asked += len(wanted)
-        return asked
 
     def automated_by(self, source: str) -> str:
         """The automation sensor that keeps the silver tables of a source up to date."""
