@@ -47,7 +47,9 @@ class GraphRunner:
     settings: Settings
     instance: dg.DagsterInstance
     defs: dg.Definitions = field(default_factory=build_definitions)
-    cursors: dict[str, Any] = field(default_factory=dict)  # of the automation sensors; Dagster does not export their type
+    cursors: dict[str, Any] = field(
+        default_factory=dict
+    )  # of the automation sensors; Dagster does not export their type
     sensor_cursors: dict[str, str | None] = field(default_factory=dict)
     runs: list[Ran] = field(default_factory=list)
 

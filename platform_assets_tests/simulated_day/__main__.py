@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 import time
+import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
@@ -14,24 +15,38 @@ from typing import TextIO
 from platform_assets_tests.simulated_day.clock import Clock, restart_below
 
 _MOST_DETAILS = 20
+_HOME = "SIMULATED_DAY_HOME"
 
 
 def main() -> int:
     """The exit code: 0 if every claim holds."""
+    chosen = _options()
+    home = chosen.home or Path(os.environ.get(_HOME) or tempfile.mkdtemp(prefix="simulated-day-"))
+    os.environ[_HOME] = str(home)
+    restart_below()
+    told = _apart(home / "day.log")
+    try:
+        return _live_through(chosen, home, told)
+    except BaseException:
+        traceback.print_exc(file=told)
+        raise
+
+
+def _options() -> argparse.Namespace:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--steps", type=int, default=50, help="half hours from 23:05 of the day before on; 50 are all")
     options.add_argument("--seed", type=int, default=7)
     options.add_argument("--home", type=Path, default=None, help="an empty folder that is kept afterwards")
-    chosen = options.parse_args()
-    home = chosen.home or Path(os.environ.get("SIMULATED_DAY_HOME") or tempfile.mkdtemp(prefix="simulated-day-"))
-    os.environ["SIMULATED_DAY_HOME"] = str(home)
-    restart_below()
-    told = _apart(home / "day.log")
+    return options.parse_args()
 
+
+def _live_through(chosen: argparse.Namespace, home: Path, told: TextIO) -> int:
+    from platform_assets.serving.pages.app import app as pages
     from platform_assets_tests.simulated_day.agreement import Agreement, dagit
     from platform_assets_tests.simulated_day.claims import claims
     from platform_assets_tests.simulated_day.day import Day, live, platform
     from platform_assets_tests.simulated_day.plan import Step, plan
+    from platform_assets_tests.web_server import serving
 
     begun = time.monotonic()
     steps = plan(chosen.steps, chosen.seed)
@@ -50,8 +65,12 @@ def main() -> int:
                 flush=True,
             )
 
-    with platform(home, os.environ) as settings, dagit(home / "dagit.log") as dagit_url:
-        agreement = Agreement(settings, dagit_url)
+    with (
+        platform(home, os.environ) as settings,
+        dagit(home / "dagit.log") as dagit_url,
+        serving(pages(settings)) as pages_url,
+    ):
+        agreement = Agreement(pages_url, dagit_url)
         day = live(settings, Clock(), steps, tell)
         for what in day.daemon.killed:
             print(f"killed {what}", file=told)

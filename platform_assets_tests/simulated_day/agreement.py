@@ -11,13 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from platform_assets.cli import app as command_line
 from platform_assets.local.servers import HOST, free_port, http_ready, launch
-from platform_assets.serving.pages.app import app as pages
-from platform_assets.settings import Settings
 
 _STATES = """
 query States {
@@ -47,8 +44,9 @@ def dagit(log: Path) -> Iterator[str]:
 class Agreement:
     """Asks all three, again and again."""
 
-    def __init__(self, settings: Settings, dagit_url: str) -> None:
-        self._pages = TestClient(pages(settings))
+    def __init__(self, pages_url: str, dagit_url: str) -> None:
+        # The page shows what it looked at some seconds ago to whoever does not say that he wants to know now.
+        self._pages = httpx.Client(base_url=pages_url, timeout=60, headers={"Cache-Control": "no-cache"})
         self._dagit = httpx.Client(base_url=dagit_url, timeout=60)
 
     def disagreements(self) -> list[str]:

@@ -6,46 +6,32 @@ The emulator is a program of its own whose clock cannot be moved; everything els
 from __future__ import annotations
 
 import json
-import threading
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
-import uvicorn
 from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
-from platform_assets.local.servers import HOST, Server, free_port
+from platform_assets_tests.web_server import serving
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from platform_assets.local.servers import Server
+
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 _OF_THE_CONNECTION = {"connection", "content-length", "host", "keep-alive", "transfer-encoding"}
-_START_SECONDS = 10
 
 
 @contextmanager
 def dated_store(emulator: Server) -> Iterator[str]:
     """The address of the door, for as long as the block lasts."""
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(_app(emulator.url), host=HOST, port=port, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + _START_SECONDS
-    while not server.started:
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"the door before {emulator.url} did not open within {_START_SECONDS} s")
-        time.sleep(0.01)
-    try:
-        yield f"http://{HOST}:{port}"
-    finally:
-        server.should_exit = True
-        thread.join()
+    with serving(_app(emulator.url)) as url:
+        yield url
 
 
 def _app(emulator: str) -> Starlette:

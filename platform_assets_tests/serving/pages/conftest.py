@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import socket
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-import uvicorn
 
 from platform_assets.contracts.model import Column, Contract
 from platform_assets.lakehouse import freshness, freshness_history, publisher
@@ -25,6 +21,7 @@ from platform_assets.serving.pages.app import app
 from platform_assets.serving.pages.evaluation import Evaluations, Evaluator
 from platform_assets.settings import Settings
 from platform_assets_tests.lakehouse.test_freshness import ARRIVED, arrive
+from platform_assets_tests.web_server import serving
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -162,22 +159,6 @@ def _tell_history(shop: Shop) -> None:
                 partition=day,
                 properties={},
             )
-
-
-@contextmanager
-def serving(site: ASGIApp) -> Iterator[str]:
-    """The site on a port of its own."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(site, log_level="warning", lifespan="on"))
-        thread = Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-            assert thread.is_alive()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
 
 
 @contextmanager

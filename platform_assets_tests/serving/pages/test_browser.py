@@ -16,7 +16,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from platform_assets_tests.serving.pages.conftest import Shop, serving
+from platform_assets_tests.serving.pages.conftest import Shop
+from platform_assets_tests.web_server import serving
 
 pytestmark = pytest.mark.browser
 
