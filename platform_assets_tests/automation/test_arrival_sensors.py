@@ -238,6 +238,29 @@ def test_what_lands_today_is_found_at_once_wherever_the_sweep_is(
     assert tick.asked()[:2] == [today.isoformat(), (today - timedelta(days=1)).isoformat()]
 
 
+def test_a_day_of_many_objects_does_not_lengthen_its_ticks_and_none_is_missed(
+    settings: Settings, tick: Ticks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrival_sensors, "_PAGE", 1)  # the sweep over everything is not what finds them
+    monkeypatch.setattr(arrival_sensors, "_DAYS_PAGE", 4)
+    today = datetime.now(UTC).date()
+    for number in range(10, 35):
+        drop(settings, SOURCE, today, f"{number}.jsonl", b"{}\n")
+
+    def found() -> int:
+        return sum(int(str(event.metadata["objects"].value)) for event in tick().asset_events)
+
+    seen = [found() for _ in range(6)]
+    assert max(seen) <= 2 * 4 + 1
+    assert sum(seen) == 25
+    drop(settings, SOURCE, today, "99.jsonl", b"{}\n")
+    assert found() == 1  # at once: it sorts after all others
+    drop(settings, SOURCE, today, "15a.jsonl", b"{}\n")
+    drop(settings, SOURCE, today, "20.jsonl", b"{}\n{}\n")  # overwritten
+    assert sum(found() for _ in range(27 // 4 + 2)) == 2
+    assert found() == 0
+
+
 @pytest.mark.parametrize(
     "name",
     [
