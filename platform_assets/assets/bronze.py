@@ -83,7 +83,7 @@ def bronze_asset(source: "Source") -> dg.AssetsDefinition:
         lakehouse = Lakehouse(settings)
         arrival_date = date.fromisoformat(context.partition_key)
         ledger = Ledger(settings)
-        awaited = ledger.pending(source.name).get(arrival_date, [])
+        awaited = ledger.pending(source.name, arrival_date).get(arrival_date, [])
         ingested = ingest(
             settings, lakehouse, source, arrival_date, rebuild=not config.new_arrivals_only, run_id=context.run.run_id
         )

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from platform_assets.ingestion.landing import LandingObject
 
 _PAGE = 1_000  # objects of the sweep that one tick looks at
+_DAYS_PAGE = 5_000  # of today, and of yesterday
 _RUNS_PER_TICK = 10
 _FIRST_DELAY = timedelta(seconds=10)
 _IN_FLIGHT = [
@@ -110,7 +111,7 @@ def _tick(context: dg.SensorEvaluationContext) -> Context:
 def _look(
     context: dg.SensorEvaluationContext, tick: Context, source: Source, collected: Sequence[LandingObject]
 ) -> list[LandingObject]:
-    """New objects: what was just collected, all of today and yesterday, and the next page of a sweep over everything.
+    """New objects: what was just collected, those of today and yesterday, and the next page of a sweep over everything.
 
     The sweep finds what was dropped, or overwritten, under an older date; it starts over when it has seen all.
     """
@@ -119,8 +120,7 @@ def _look(
     progress = tick.ledger.progress(memory)
     swept = landing.objects(source.name, after=progress.position.get("after"), limit=_PAGE)
     found = {(o.name, o.generation): o for o in [*swept, *collected]}
-    for day in (today - timedelta(days=1), today):
-        found.update({(o.name, o.generation): o for o in landing.objects(source.name, day)})
+    found.update({(o.name, o.generation): o for o in _of_days(tick, source, (today - timedelta(days=1), today))})
     new = []
     for arrival in found.values():
         if daily_partitions().has_partition_key(arrival.arrival_date.isoformat()):
@@ -134,17 +134,43 @@ def _look(
     return unknown
 
 
+def _of_days(tick: Context, source: Source, days: Sequence[date]) -> list[LandingObject]:
+    """All objects of the dates; of one with more than a page of them, the next page and what sorts after all seen.
+
+    So a tick is bounded however many there are, what comes with a growing name is found at once, and what is dropped
+    between, or overwritten, within as many ticks as the date has pages.
+    """
+    memory = f"{source.name}/days"
+    progress = tick.ledger.progress(memory)
+    found: list[LandingObject] = []
+    position: dict[str, dict[str, str | None]] = {}
+    for day in days:
+        known = progress.position.get(day.isoformat(), {})
+        page = tick.landing.objects(source.name, day, after=known.get("after"), limit=_DAYS_PAGE)
+        found += page
+        full = len(page) == _DAYS_PAGE
+        last = max([known.get("last") or "", *(o.name for o in page)])
+        if known or full:
+            end = tick.landing.objects(source.name, day, after=last, limit=_DAYS_PAGE)
+            found += end
+            last = max([last, *(o.name for o in end)])
+            position[day.isoformat()] = {"after": page[-1].name if full else None, "last": last}
+    if position != progress.position:
+        tick.ledger.save_progress(memory, replace(progress, position=position))
+    return found
+
+
 def _requests(context: dg.SensorEvaluationContext, tick: Context, source: Source) -> list[dg.RunRequest]:
     """One run per arrival date that has something, unless one is on its way or the last failures ask for patience."""
     requests: list[dg.RunRequest] = []
     graph = check.not_none(context.repository_def).asset_graph
     with ParkedPartitions(tick.settings) as memory:
         parked = {one.partition: one for one in memory.all() if one.asset == f"bronze/{source.name}"}
-    for day, arrivals in sorted(tick.ledger.pending(source.name).items(), reverse=True):
-        waiting_since = min(arrival.landed_at for arrival in arrivals)
+    for day, waiting in sorted(tick.ledger.waiting(source.name).items(), reverse=True):
+        waiting_since = waiting.first_landed_at
         held = parked.get(day.isoformat())
         if held is not None:  # what has arrived since lets it go
-            if held.waits and max(arrival.landed_at for arrival in arrivals) <= held.since:
+            if held.waits and waiting.last_landed_at <= held.since:
                 continue
             waiting_since = max(waiting_since, held.released_at or held.since)
         if _may_start(context.instance, f"{source.name}/{day}", waiting_since):

@@ -64,6 +64,15 @@ class Progress:
     failures: int = 0
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """What of an arrival date is not ingested: how many objects, and when the first and the last of them landed."""
+
+    objects: int
+    first_landed_at: datetime
+    last_landed_at: datetime
+
+
 class Ledger:
     """The memory of the settings' operations database. Any number of processes may use it at once."""
 
@@ -87,22 +96,57 @@ class Ledger:
 
     def record_seen(self, objects: Sequence[LandingObject], now: datetime | None = None) -> list[LandingObject]:
         """Remember objects; returns those that were not known, in the order given. A new generation is a new one."""
+        from sqlalchemy import select
+
         arrivals = self._tables.arrivals
+        columns = (arrivals.c.source, arrivals.c.name, arrivals.c.generation)
         new: set[tuple[str, str, int]] = set()
         with self._transaction() as connection:
-            for chunk in _chunks(objects):
+            for page in _chunks(objects):
+                # Nearly all are known at nearly every tick, and to ask is a tenth of the work of an insert in vain.
+                there = select(*columns).where(
+                    arrivals.c.source.in_({arrival.source for arrival in page}),
+                    arrivals.c.name.in_([arrival.name for arrival in page]),
+                )
+                seen = {(row.source, row.name, row.generation) for row in connection.execute(there)}
+                chunk = [arrival for arrival in page if (arrival.source, arrival.name, arrival.generation) not in seen]
+                if not chunk:
+                    continue
                 rows = [{**_arrival_row(arrival), "seen_at": _moment(now)} for arrival in chunk]
                 statement = self._insert(arrivals).values(rows).on_conflict_do_nothing()
-                known = statement.returning(arrivals.c.source, arrivals.c.name, arrivals.c.generation)
-                new.update((row.source, row.name, row.generation) for row in connection.execute(known))
+                added = connection.execute(statement.returning(*columns))
+                new.update((row.source, row.name, row.generation) for row in added)
         return [arrival for arrival in objects if (arrival.source, arrival.name, arrival.generation) in new]
 
-    def pending(self, source: str) -> dict[date, list[LandingObject]]:
-        """Objects seen and not ingested, by arrival date, oldest first. Of a name only the newest generation exists."""
+    def waiting(self, source: str) -> dict[date, Waiting]:
+        """What `pending` tells, in numbers: of 100,000 objects it costs a tenth, and the memory of a few dates."""
+        from sqlalchemy import and_, func, select
+
+        arrivals = self._tables.arrivals
+        unread = and_(arrivals.c.source == source, arrivals.c.ingested_at.is_(None))
+        newest = select(arrivals.c.name, func.max(arrivals.c.generation).label("generation"))
+        newest_of = newest.where(unread).group_by(arrivals.c.name).subquery()
+        same = and_(arrivals.c.name == newest_of.c.name, arrivals.c.generation == newest_of.c.generation)
+        landed = arrivals.c.landed_at
+        numbers = (func.count().label("objects"), func.min(landed).label("first"), func.max(landed).label("last"))
+        by_date = select(arrivals.c.arrival_date, *numbers).join(newest_of, same).where(arrivals.c.source == source)
+        with self._transaction() as connection:
+            rows = connection.execute(by_date.group_by(arrivals.c.arrival_date).order_by(arrivals.c.arrival_date)).all()
+        return {row.arrival_date: Waiting(row.objects, _utc(row.first), _utc(row.last)) for row in rows}
+
+    def pending(self, source: str, arrival_date: date | None = None) -> dict[date, list[LandingObject]]:
+        """Objects seen and not ingested, by arrival date, oldest first. Of a name only the newest generation exists.
+
+        Args:
+            source: name of the source.
+            arrival_date: only this date.
+        """
         from sqlalchemy import select
 
         arrivals = self._tables.arrivals
         waiting = select(arrivals).where(arrivals.c.source == source, arrivals.c.ingested_at.is_(None))
+        if arrival_date is not None:
+            waiting = waiting.where(arrivals.c.arrival_date == arrival_date)
         newest: dict[str, LandingObject] = {}
         with self._transaction() as connection:
             for row in connection.execute(waiting.order_by(arrivals.c.name, arrivals.c.generation)):

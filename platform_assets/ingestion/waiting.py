@@ -20,7 +20,7 @@ def landed_since(settings: Settings) -> dict[str, datetime]:
     found = {}
     with Ledger(settings) as ledger:
         for source in load_sources():
-            waiting = [arrival.landed_at for day in ledger.pending(source.name).values() for arrival in day]
+            waiting = [day.first_landed_at for day in ledger.waiting(source.name).values()]
             if waiting:
                 found[f"bronze.{source.name}"] = min(waiting)
     return found

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -11,6 +12,7 @@ from typing import Any, ClassVar, Self
 import dagster as dg
 import httpx
 import pytest
+from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 
 from platform_assets.automation import arrival_sensors
@@ -24,7 +26,7 @@ from platform_assets.ingestion.ledger import Ledger
 from platform_assets.ingestion.parked import Parked, ParkedPartitions
 from platform_assets.local.fakestore import write_sample
 from platform_assets.local.servers import start_fakestore
-from platform_assets.settings import Settings
+from platform_assets.settings import CHECKOUT, Settings
 from platform_assets.sources.registry import load_sources, read_sources
 from platform_assets_tests.arrivals import drop, drop_at, json_lines, web_event
 from platform_assets_tests.broker import create_subscription
@@ -238,6 +240,29 @@ def test_what_lands_today_is_found_at_once_wherever_the_sweep_is(
     assert tick.asked()[:2] == [today.isoformat(), (today - timedelta(days=1)).isoformat()]
 
 
+def test_a_day_of_many_objects_does_not_lengthen_its_ticks_and_none_is_missed(
+    settings: Settings, tick: Ticks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrival_sensors, "_PAGE", 1)  # the sweep over everything is not what finds them
+    monkeypatch.setattr(arrival_sensors, "_DAYS_PAGE", 4)
+    today = datetime.now(UTC).date()
+    for number in range(10, 35):
+        drop(settings, SOURCE, today, f"{number}.jsonl", b"{}\n")
+
+    def found() -> int:
+        return sum(int(str(event.metadata["objects"].value)) for event in tick().asset_events)
+
+    seen = [found() for _ in range(6)]
+    assert max(seen) <= 2 * 4 + 1
+    assert sum(seen) == 25
+    drop(settings, SOURCE, today, "99.jsonl", b"{}\n")
+    assert found() == 1  # at once: it sorts after all others
+    drop(settings, SOURCE, today, "15a.jsonl", b"{}\n")
+    drop(settings, SOURCE, today, "20.jsonl", b"{}\n{}\n")  # overwritten
+    assert sum(found() for _ in range(27 // 4 + 2)) == 2
+    assert found() == 0
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -328,18 +353,46 @@ def test_a_parked_date_is_asked_for_again_when_it_is_released_or_something_new_a
     assert tick.asked() == [DAY]
 
 
-def test_a_live_arrival_overtakes_the_backfill_of_a_year(settings: Settings, tick: Ticks) -> None:
-    """In the order in which Dagster's own coordinator takes runs out of the queue."""
+def test_a_live_arrival_waits_for_a_running_run_of_a_backfill_and_not_for_the_year_behind_it(
+    settings: Settings, tick: Ticks, tmp_path: Path
+) -> None:
+    """As Dagster's own coordinator takes runs out of the queue, with the instance's real settings."""
     drop(settings, SOURCE, DAY, "a.jsonl", b"{}\n")
     (request,) = tick().run_requests or ()
-    job = tick.defs.resolve_implicit_global_asset_job_def()
-    live = tick.instance.create_run_for_job(job, tags=dict(request.tags))
-    for number in range(5):
-        tick.instance.create_run_for_job(job, tags={"dagster/backfill": "a-year", "day": str(number)})
-    in_order = QueuedRunCoordinatorDaemon(1, 5)._priority_sort(tick.instance.get_runs())
-    assert in_order[0].run_id == live.run_id
     automation = [s for s in tick.defs.sensors or () if isinstance(s, dg.AutomationConditionSensorDefinition)]
     assert {sensor.run_tags["dagster/priority"] for sensor in automation} == {request.tags["dagster/priority"]}
+    location = GrpcServerCodeLocationOrigin(host="localhost", port=1)
+    origin = RemoteJobOrigin(RemoteRepositoryOrigin(location, "repository"), "backfill")
+    home = tmp_path / "dagster"
+    home.mkdir()
+    shutil.copy(CHECKOUT / "dagster.yaml", home)
+    with dg.DagsterInstance.from_config(str(home)) as instance, QueuedRunCoordinatorDaemon(1) as daemon:
+
+        def queue(tags: Mapping[str, str]) -> str:
+            queued = dg.DagsterRunStatus.QUEUED
+            run = dg.DagsterRun("backfill", tags=dict(tags), status=queued, remote_job_origin=origin)
+            return instance.add_run(run).run_id
+
+        def dequeued() -> list[str]:
+            runs = daemon._get_runs_to_dequeue(instance, instance.get_concurrency_config(), None)
+            for run in runs:
+                instance.run_storage.handle_run_event(run.run_id, _event(dg.DagsterEventType.RUN_START), datetime.now())  # noqa: DTZ005
+            return [run.run_id for run in runs]
+
+        year = [queue({"dagster/backfill": "a-year", "day": str(day)}) for day in range(365)]
+        running = dequeued()
+        assert running == year[: len(running)]
+        assert 0 < len(running) < 10
+        live = queue(request.tags)
+        assert dequeued() == []
+        for place, ended in enumerate(running):
+            instance.run_storage.handle_run_event(ended, _event(dg.DagsterEventType.RUN_SUCCESS), datetime.now())  # noqa: DTZ005
+            (begun,) = dequeued()
+            assert begun == (live if place == 0 else year[len(running) + place - 1])
+
+
+def _event(kind: dg.DagsterEventType) -> dg.DagsterEvent:
+    return dg.DagsterEvent(kind.value, "backfill")
 
 
 def test_a_source_that_is_asked_for_records_has_a_sensor_that_polls(tmp_path: Path) -> None:

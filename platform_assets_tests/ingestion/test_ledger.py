@@ -6,13 +6,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from platform_assets.ingestion.landing import LandingObject
-from platform_assets.ingestion.ledger import Ledger, Published
+from platform_assets.ingestion.ledger import Ledger, Published, Waiting
 from platform_assets.ingestion.waiting import arrivals
 from platform_assets.settings import Settings
 
@@ -75,6 +76,22 @@ def test_pending_is_what_was_seen_and_not_ingested(ledger: Ledger) -> None:
     ledger.mark_ingested("shop", [(arrival("a").name, 1), (late.name, 1)])
     assert ledger.pending("shop") == {DAY: [arrival("b")]}
     assert ledger.pending("other") == {}
+    assert ledger.pending("shop", DAY) == {DAY: [arrival("b")]}
+    assert ledger.pending("shop", late.arrival_date) == {}
+
+
+def test_what_waits_is_what_is_pending_in_numbers(ledger: Ledger) -> None:
+    early, late, old = (replace(arrival(name), landed_at=NOW + timedelta(minutes=n)) for n, name in enumerate("abc"))
+    older = replace(arrival("d", 1), landed_at=NOW - timedelta(hours=1))  # a newer generation has taken its place
+    other_day = arrival("e", day=DAY - timedelta(days=9))
+    ledger.record_seen([early, late, old, older, replace(arrival("d", 2), landed_at=NOW), other_day])
+    ledger.mark_ingested("shop", [(old.name, 1)])
+    assert ledger.waiting("shop") == {
+        other_day.arrival_date: Waiting(1, NOW, NOW),
+        DAY: Waiting(3, NOW, NOW + timedelta(minutes=1)),
+    }
+    assert {day: len(found) for day, found in ledger.pending("shop").items()} == {other_day.arrival_date: 1, DAY: 3}
+    assert ledger.waiting("other") == {}
 
 
 def test_overwritten_object_is_pending_in_its_newest_generation_only(ledger: Ledger) -> None:
