@@ -26,8 +26,10 @@ _FORMS = {
     "moment": r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(?::\d\d)?(?:\.\d+)?(?:\+00:00)?",
     "bucket": r"gs://[\w-]+",
     "generation": r"#\d+",
+    "duration": r"\b\d+ (?:d|h|min|s)\b(?: \d+ (?:h|min|s)\b)?",
     "backfill": r"(?:(?<=backfill )|(?<=/b/))[a-z]{8}\b",
 }
+_USED_AGAIN = {"id", "run", "bucket", "backfill"}  # by a later command
 _FORM = re.compile("|".join(f"(?P<{name}>{form})" for name, form in _FORMS.items()))
 _PAUSE = 0.5
 _RULE = re.compile(r"[\s─━]*")
@@ -95,8 +97,9 @@ class Walk:
         match = re.fullmatch(_pattern(shown), _plain(printed))
         if match is None:
             return False
-        for number, name in enumerate(_FORM.findall(_plain(shown))):
-            self._bound.setdefault(next(filter(None, name)), match[f"form{number}"])
+        for number, form in enumerate(_FORM.finditer(_plain(shown))):
+            if form.lastgroup in _USED_AGAIN:
+                self._bound.setdefault(form[0], match[f"form{number}"])
         return True
 
     def _named(self, command: str) -> str:
