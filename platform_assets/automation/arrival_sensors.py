@@ -122,8 +122,10 @@ def _look(
     found = {(o.name, o.generation): o for o in [*swept, *collected]}
     found.update({(o.name, o.generation): o for o in _of_days(tick, source, (today - timedelta(days=1), today))})
     new = []
+    dates = {arrival.arrival_date for arrival in found.values()}  # Dagster takes its time for each answer
+    ours = {day for day in dates if daily_partitions().has_partition_key(day.isoformat())}
     for arrival in found.values():
-        if daily_partitions().has_partition_key(arrival.arrival_date.isoformat()):
+        if arrival.arrival_date in ours:
             new.append(arrival)
         else:
             context.log.warning("%s is dated outside of the partitions and is not ingested", arrival.uri)
