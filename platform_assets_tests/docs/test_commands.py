@@ -30,7 +30,8 @@ def _wrong(root: Any, command: Command) -> Iterator[str]:  # noqa: ANN401 - see 
             return
         found = found.commands[name]
     options = {word.strip("[]").partition("=")[0] for word in words if re.match(r"\[?-.", word)}
-    if hasattr(found, "commands") and command.whole and "--help" not in options:
+    needs_more = hasattr(found, "commands") and not found.invoke_without_command
+    if needs_more and command.whole and "--help" not in options:
         yield "it names no command of the group"
     yield from _wrong_options(found, options, whole=command.whole)
 

@@ -14,7 +14,12 @@ _FILES = {
     Kind.QUARANTINE: "data-quality.md",
     Kind.CHECK_FAILED: "data-quality.md",
     Kind.CHECK_WARNED: "data-quality.md",
+    Kind.VOLUME: "data-quality.md",
+    Kind.COLUMN: "data-quality.md",
+    Kind.RECONCILIATION: "data-quality.md",
+    Kind.SCHEMA: "schema-change.md",
     Kind.FRESHNESS: "performance-degradation.md",
+    Kind.SLA: "performance-degradation.md",
     Kind.SENSOR_FAILED: "hot-path-outage.md",
     Kind.DAEMON_STOPPED: "hot-path-outage.md",
 }
