@@ -143,12 +143,13 @@ def _look(
 
 
 def _look_at_tables(settings: Settings, instance: dg.DagsterInstance, facts: Facts, now: datetime) -> None:
+    from platform_assets.ingestion.waiting import landed_since
     from platform_assets.lakehouse.attainment import attainments
     from platform_assets.lakehouse.catalog import Lakehouse
     from platform_assets.lakehouse.freshness import table_freshness
 
     lakehouse = Lakehouse(settings)
-    rows = table_freshness(lakehouse, now)
+    rows = table_freshness(lakehouse, now, landed_since(settings))
     metrics = metric_facts(instance, load_sources(settings.sources), rows, now)
     facts.observations += [*freshness_facts(rows, now), *metrics.observations]
     facts.observations += sla_facts(attainments(lakehouse, now), now)

@@ -90,20 +90,19 @@ def broken_source_facts(broken: Mapping[Path, SourceError], now: datetime) -> li
 
 
 def freshness_facts(rows: Sequence[TableFreshness], now: datetime) -> list[Observation]:
-    """Tables that break their promise."""
+    """Tables that break their promise, since they do, and what upstream of them is to blame."""
     return [
         Observation(
             Kind.FRESHNESS,
             row.table.name,
             row.reason,
-            (published + row.table.fail_window)
-            if row.statistics and (published := row.statistics.last_published_at)
-            else now,
+            min(row.lateness.since + row.table.fail_window, now),
             owner=row.table.owner,
             look=f"/assets/{row.table.name.replace('.', '/')}",
+            late_ancestor=None if row.lateness.table == row.table.name else row.lateness.table,
         )
         for row in rows
-        if row.state is FreshnessState.FAIL
+        if row.state is FreshnessState.FAIL and row.lateness is not None
     ]
 
 

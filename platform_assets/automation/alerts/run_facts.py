@@ -31,7 +31,15 @@ _KINDS = {
     "dead_letters": Kind.QUARANTINE,
     "drift": Kind.DRIFT,
 }
-_NUMBERS = ("rows_open", "rows_quarantined", "quarantine_ratio", "rows_in", "rows_out", "rows_duplicate")
+_NUMBERS = (
+    "rows_open",
+    "rows_quarantined",
+    "quarantine_ratio",
+    "rows_in",
+    "rows_out",
+    "rows_duplicate",
+    "dead_letters",
+)
 
 
 def run_facts(instance: dg.DagsterInstance, position: str | None, now: datetime) -> tuple[list[Observation], str]:

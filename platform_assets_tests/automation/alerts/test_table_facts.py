@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import cast
@@ -15,6 +16,7 @@ from platform_assets.automation.alerts.incidents import Kind
 from platform_assets.automation.alerts.platform_facts import freshness_facts, metric_facts
 from platform_assets.lakehouse.declared import DeclaredTable
 from platform_assets.lakehouse.freshness import FreshnessState, TableFreshness
+from platform_assets.lakehouse.lateness import Lateness
 from platform_assets.lakehouse.statistics import TableStatistics
 from platform_assets.settings import Settings
 from platform_assets.sources.contracts import bronze_contract
@@ -75,10 +77,17 @@ def nothing() -> None:
 
 def test_only_a_table_that_breaks_its_promise_is_late_since_it_did(source: Source) -> None:
     fresh = row(source, timedelta(minutes=5))
-    late = row(source, timedelta(hours=3), state=FreshnessState.FAIL)
+    late = row(source, timedelta(minutes=5), state=FreshnessState.FAIL)  # an old date was made again: still late
+    late = replace(late, lateness=Lateness("bronze.returns", NOW - timedelta(hours=3), "nothing arrived"))
     (seen,) = freshness_facts([fresh, late], NOW)
     assert (seen.kind, seen.subject, seen.owner) == (Kind.FRESHNESS, "bronze.returns", "team:shop")
-    assert seen.since == NOW - timedelta(hours=2)
+    assert (seen.since, seen.late_ancestor) == (NOW - timedelta(hours=2), None)
+
+
+def test_the_first_late_table_upstream_is_named(source: Source) -> None:
+    above = Lateness("bronze.orders", NOW - timedelta(hours=3), "nothing arrived")
+    (seen,) = freshness_facts([replace(row(source, None, state=FreshnessState.FAIL), lateness=above)], NOW)
+    assert seen.late_ancestor == "bronze.orders"
 
 
 def test_each_metric_is_judged_from_what_was_measured_and_the_rest_is_called_unmeasured(source: Source) -> None:
