@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from platform_assets.contracts.sla import percent
 from platform_assets.lakehouse.declared import declared_tables
 from platform_assets.lakehouse.durations import in_words
-from platform_assets.lakehouse.reader import relation
+from platform_assets.lakehouse.reader import table_relation
 from platform_assets.lakehouse.sla import SLA_OUTCOMES, newest_outcomes
 
 if TYPE_CHECKING:
@@ -111,9 +111,11 @@ def attainments(lakehouse: Lakehouse, now: datetime, days: int = 30) -> list[Att
 
 
 def _summed_up(lakehouse: Lakehouse, now: datetime, days: int) -> dict[tuple[str, str], tuple[Any, ...]]:
-    source = relation(lakehouse, SLA_OUTCOMES.table)
-    if source is None:
+    table = lakehouse.find(SLA_OUTCOMES.table)
+    if table is None:
         return {}
+    since = now - timedelta(days=days)
+    source = table_relation(table, since={"decided_on": since.date()})  # nothing is decided before it is due
     until = f"TIMESTAMPTZ '{now.isoformat()}'"
     # What is not done yet is late by at least the time since it was due.
     late = f"CASE WHEN unfinished > 0 THEN greatest(epoch({until} - due_at), late_seconds) ELSE late_seconds END"
@@ -122,7 +124,7 @@ def _summed_up(lakehouse: Lakehouse, now: datetime, days: int) -> dict[tuple[str
             "SELECT table_name, promise, sum(kept)::BIGINT, sum(things - kept)::BIGINT, max(late), "
             "arg_max(about, late), arg_max(unfinished > 0, late), max(due_at) FILTER (things > kept), "
             "arg_max(about, due_at), arg_max(unfinished > 0, due_at), max(due_at) "
-            f"FROM (SELECT *, {late} AS late FROM {newest_outcomes(source, now - timedelta(days=days))}) "
+            f"FROM (SELECT *, {late} AS late FROM {newest_outcomes(source, since)}) "
             f"WHERE due_at <= {until} GROUP BY ALL"
         ).fetchall()
     return {(row[0], row[1]): row[2:] for row in rows}

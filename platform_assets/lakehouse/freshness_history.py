@@ -1,4 +1,4 @@
-"""`ops.freshness`: what freshness was, so that how well a promise is kept can be told over time (S1-52 to S1-54).
+"""`ops.freshness`: what freshness was, so that in how much of the time a table was fresh can be told.
 
 Append-only, partitioned by day. An evaluation adds a row for a table whose state or partition has changed since its
 last row, and one an hour in any case, which tells that somebody looked.
@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from platform_assets.contracts.model import Column, Contract, Rule
 from platform_assets.contracts.rules import literal
 from platform_assets.lakehouse import publisher
 from platform_assets.lakehouse.publisher import ConcurrentPublish
-from platform_assets.lakehouse.reader import relation, table_relation
+from platform_assets.lakehouse.reader import table_relation
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pyiceberg.table import Table
 
@@ -56,8 +55,8 @@ FRESHNESS_HISTORY = Contract(
 
 
 @dataclass(frozen=True)
-class Attainment:
-    """How well a table kept its promise over a stretch of time.
+class FreshShare:
+    """In how much of a stretch of time a table was fresh.
 
     Attributes:
         share: of the time in which its state is known, that in which it did not fail; None if it never was.
@@ -66,10 +65,9 @@ class Attainment:
             as long as it was never materialised, it is not.
     """
 
-    table: str
-    share: float | None
-    passing: float | None
-    known: timedelta
+    share: float | None = None
+    passing: float | None = None
+    known: timedelta = timedelta()
 
 
 @dataclass(frozen=True)
@@ -123,18 +121,15 @@ def record(lakehouse: Lakehouse, rows: Sequence[TableFreshness], now: datetime) 
     raise AssertionError("unreachable")
 
 
-def attainment(lakehouse: Lakehouse, table: str, now: datetime, days: int = 30) -> Attainment:
-    """How well a table kept its promise over the last days; each row holds until the next."""
-    history = relation(lakehouse, FRESHNESS_HISTORY.table)
-    if history is None:
-        return Attainment(table, None, None, timedelta())
-    start = now - timedelta(days=days)
-    with lakehouse.connect() as connection:
-        found = connection.execute(
-            f"SELECT evaluated_at, state FROM {history} WHERE table_name = {literal(table)} "
-            f"AND evaluated_at BETWEEN {_moment(start - _KNOWN_FOR)} AND {_moment(now)} ORDER BY evaluated_at"
-        ).fetchall()
-    return _attained(table, [(at.astimezone(UTC), state) for at, state in found], start, now)
+def fresh_shares(lakehouse: Lakehouse, now: datetime, days: int = 30) -> dict[str, FreshShare]:
+    """Of every table that was looked at, in how much of the last days it was fresh; one query."""
+    return _fresh_shares(lakehouse, now, days)
+
+
+def fresh_share(lakehouse: Lakehouse, table: str, now: datetime, days: int = 30) -> FreshShare:
+    """The same of one table."""
+    found = _fresh_shares(lakehouse, now, days, f"table_name = {literal(table)}")
+    return found.get(table, FreshShare())
 
 
 def lag_history(lakehouse: Lakehouse, now: datetime, days: int, step: timedelta) -> dict[str, list[Told]]:
@@ -179,14 +174,31 @@ def _duration(seconds: float | None) -> timedelta | None:
     return None if seconds is None else timedelta(seconds=seconds)
 
 
-def _attained(table: str, rows: Sequence[tuple[datetime, str]], start: datetime, now: datetime) -> Attainment:
-    spent = dict.fromkeys(_STATES, timedelta())
-    for (at, state), (end, _) in pairwise([*rows, (now, "")]):
-        spent[state] += max(min(end, at + _KNOWN_FOR) - max(at, start), timedelta())
+def _fresh_shares(lakehouse: Lakehouse, now: datetime, days: int, which: str = "TRUE") -> dict[str, FreshShare]:
+    """Each row holds until the next, or until nobody has looked for long."""
+    base = lakehouse.find(FRESHNESS_HISTORY.table)
+    if base is None:
+        return {}
+    start = now - timedelta(days=days)
+    before = start - _KNOWN_FOR  # what was told then may hold at the start
+    with lakehouse.connect() as connection:
+        found = connection.execute(
+            "SELECT table_name, state, sum(greatest(0, epoch_us(until) - epoch_us(greatest(evaluated_at, "
+            f"{_moment(start)})))) FROM (SELECT table_name, state, evaluated_at, least(lead(evaluated_at, 1, "
+            f"{_moment(now)}) OVER (PARTITION BY table_name ORDER BY evaluated_at), "
+            f"evaluated_at + to_seconds({_KNOWN_FOR.total_seconds()})) AS until "
+            f"FROM {table_relation(base, since={'evaluated_on': before.date()})} "
+            f"WHERE {which} AND evaluated_at BETWEEN {_moment(before)} AND {_moment(now)}) GROUP BY ALL"
+        ).fetchall()
+    spent: dict[str, dict[str, timedelta]] = {}
+    for table, state, length in found:
+        spent.setdefault(table, dict.fromkeys(_STATES, timedelta()))[state] = timedelta(microseconds=int(length))
+    return {table: _fresh_share(states) for table, states in spent.items()}
+
+
+def _fresh_share(spent: Mapping[str, timedelta]) -> FreshShare:
     known = spent["PASS"] + spent["WARN"] + spent["FAIL"]
-    if not known:
-        return Attainment(table, None, None, known)
-    return Attainment(table, 1 - spent["FAIL"] / known, spent["PASS"] / known, known)
+    return FreshShare(1 - spent["FAIL"] / known, spent["PASS"] / known, known) if known else FreshShare()
 
 
 def _news(lakehouse: Lakehouse, base: Table, rows: Sequence[TableFreshness], now: datetime) -> list[TableFreshness]:

@@ -3,7 +3,7 @@
 | part | points | how |
 |---|---|---|
 | contract | 30 | each percent of rows in quarantine costs 3; of gold and mart, in that of the silver tables below |
-| freshness | 30 | times the share of the time in which the table kept its promise |
+| freshness | 30 | times the share of the time in which the table was fresh, which is: did not fail |
 | completeness | 20 | times the mean completeness of its partitions, of which none counts for more than all |
 | content | 20 | each day with an unusual finding costs 2 |
 
@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 from platform_assets.contracts.model import Column, Contract
 from platform_assets.contracts.rules import literal
 from platform_assets.lakehouse.declared import DeclaredTable, declared_tables
-from platform_assets.lakehouse.freshness_history import FRESHNESS_HISTORY, attainment
-from platform_assets.lakehouse.reader import relation, table_relation
+from platform_assets.lakehouse.freshness_history import FRESHNESS_HISTORY, FreshShare, fresh_shares
+from platform_assets.lakehouse.reader import table_relation
 from platform_assets.lakehouse.statistics import statistics
 from platform_assets.quality.append_only import append_rows
 from platform_assets.quality.store import Judgement, latest
@@ -115,6 +115,7 @@ def scorecards(lakehouse: Lakehouse, now: datetime) -> list[Scorecard]:
     tables = {table.name: table for table in declared_tables(lakehouse.settings.dbt_project)}
     quarantined = _quarantined(lakehouse, tables)
     complete = _completeness(lakehouse, now)
+    fresh = fresh_shares(lakehouse, now, _DAYS)
     judged: dict[str, list[Judgement]] = defaultdict(list)
     for judgement in latest(lakehouse, now):
         if judgement.at >= now - timedelta(days=_DAYS):
@@ -127,7 +128,7 @@ def scorecards(lakehouse: Lakehouse, now: datetime) -> list[Scorecard]:
             now,
             (
                 _contract_part(_silver_of(table, tables), quarantined),
-                _freshness_part(lakehouse, table.name, now),
+                _freshness_part(fresh.get(table.name, FreshShare())),
                 _completeness_part(complete.get(table.name, ())),
                 _content_part(judged[table.name]),
             ),
@@ -159,15 +160,20 @@ def record_scores(lakehouse: Lakehouse, now: datetime) -> int:
     return added
 
 
-def score_history(lakehouse: Lakehouse, now: datetime, days: int = 90) -> dict[str, list[tuple[date, float | None]]]:
-    """By table, the score of each day on which it was kept, oldest first."""
+def score_history(
+    lakehouse: Lakehouse, now: datetime, days: int = 90, *, of: str | None = None
+) -> dict[str, list[tuple[date, float | None]]]:
+    """By table, of all or of one, the score of each day on which it was kept, oldest first."""
     table = lakehouse.find(SCORES.table)
     found: dict[str, list[tuple[date, float | None]]] = {}
     if table is None:
         return found
     source = table_relation(table, since={"scored_on": now.date() - timedelta(days=days)})
+    which = "TRUE" if of is None else f"table_name = {literal(of)}"
     with lakehouse.connect() as connection:
-        rows = connection.execute(f"SELECT table_name, scored_on, score FROM {source} ORDER BY ALL").fetchall()
+        rows = connection.execute(
+            f"SELECT table_name, scored_on, score FROM {source} WHERE {which} ORDER BY ALL"
+        ).fetchall()
     for name, day, score in rows:
         found.setdefault(name, []).append((day, score))
     return found
@@ -208,15 +214,16 @@ def _rows(lakehouse: Lakehouse, name: str) -> Mapping[date | None, int]:
 
 def _completeness(lakehouse: Lakehouse, now: datetime) -> dict[str, list[float]]:
     """By table, the completeness of each of its partitions as it was last seen."""
-    history = relation(lakehouse, FRESHNESS_HISTORY.table)
+    table = lakehouse.find(FRESHNESS_HISTORY.table)
     found: dict[str, list[float]] = {}
-    if history is None:
+    if table is None:
         return found
-    first = (now - timedelta(days=_DAYS)).isoformat()
+    first = now - timedelta(days=_DAYS)
+    history = table_relation(table, since={"evaluated_on": first.date()})
     with lakehouse.connect() as connection:
         rows = connection.execute(
             f"SELECT table_name, arg_max(completeness, evaluated_at) FROM {history} "
-            f"WHERE completeness IS NOT NULL AND evaluated_at >= {literal(first)}::TIMESTAMPTZ "
+            f"WHERE completeness IS NOT NULL AND evaluated_at >= {literal(first.isoformat())}::TIMESTAMPTZ "
             "GROUP BY table_name, coalesce(expected_partition, newest_partition)"
         ).fetchall()
     for name, share in rows:
@@ -234,11 +241,10 @@ def _contract_part(silver: set[str], quarantined: Mapping[str, tuple[int, int]])
     return Part("contract", points, _CONTRACT, f"{bad:,} of {good + bad:,} rows are in quarantine ({share:.2%})")
 
 
-def _freshness_part(lakehouse: Lakehouse, table: str, now: datetime) -> Part:
-    kept = attainment(lakehouse, table, now, _DAYS).share
-    if kept is None:
+def _freshness_part(fresh: FreshShare) -> Part:
+    if fresh.share is None:
         return Part("freshness", None, _FRESHNESS, "nobody has looked yet how fresh it is")
-    return Part("freshness", _FRESHNESS * kept, _FRESHNESS, f"fresh in {kept:.1%} of the time")
+    return Part("freshness", _FRESHNESS * fresh.share, _FRESHNESS, f"fresh in {fresh.share:.1%} of the time")
 
 
 def _completeness_part(shares: Sequence[float]) -> Part:

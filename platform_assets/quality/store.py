@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from platform_assets.contracts.model import Column, Contract, Rule
+from platform_assets.contracts.rules import literal
 from platform_assets.lakehouse.reader import table_relation
 from platform_assets.quality.append_only import append_rows
 from platform_assets.quality.findings import Finding, Watch
@@ -92,9 +93,9 @@ def record(lakehouse: Lakehouse, findings: Sequence[Finding], now: datetime) -> 
     return told
 
 
-def latest(lakehouse: Lakehouse, now: datetime) -> list[Judgement]:
-    """The last judgement of each partition of the last 35 days, the newest partition first."""
-    return _read_latest(lakehouse, now, _SAME)
+def latest(lakehouse: Lakehouse, now: datetime, *, of: str | None = None) -> list[Judgement]:
+    """The last judgement of each partition of the last 35 days, of all tables or one, the newest partition first."""
+    return _read_latest(lakehouse, now, _SAME, of)
 
 
 def current(lakehouse: Lakehouse, now: datetime) -> list[Judgement]:
@@ -112,16 +113,17 @@ def judged_after(lakehouse: Lakehouse, moment: datetime) -> list[Judgement]:
     return [judgement for judgement in rows if judgement.at > moment]
 
 
-def _read_latest(lakehouse: Lakehouse, now: datetime, of_each: str) -> list[Judgement]:
+def _read_latest(lakehouse: Lakehouse, now: datetime, of_each: str, of: str | None = None) -> list[Judgement]:
     table = lakehouse.find(QUALITY.table)
-    return [] if table is None else _latest(lakehouse, table, now, of_each)
+    return [] if table is None else _latest(lakehouse, table, now, of_each, of)
 
 
-def _latest(lakehouse: Lakehouse, table: Table, now: datetime, of_each: str) -> list[Judgement]:
+def _latest(lakehouse: Lakehouse, table: Table, now: datetime, of_each: str, of: str | None = None) -> list[Judgement]:
+    which = "TRUE" if of is None else f"table_name = {literal(of)}"
     source = table_relation(table, since={"judged_on": (now - REMEMBERED).date()})
     return _query(
         lakehouse,
-        f"SELECT {_COLUMNS} FROM {source} QUALIFY row_number() OVER (PARTITION BY {of_each} "
+        f"SELECT {_COLUMNS} FROM {source} WHERE {which} QUALIFY row_number() OVER (PARTITION BY {of_each} "
         "ORDER BY partition_date DESC NULLS LAST, judged_at DESC) = 1 "
         "ORDER BY partition_date DESC NULLS FIRST, table_name, watch, subject",
     )

@@ -1,4 +1,4 @@
-"""`ops.freshness`: what is kept of every evaluation, and how well a promise was kept over time."""
+"""`ops.freshness`: what is kept of every evaluation, and in how much of the time a table was fresh."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ from platform_assets.lakehouse.catalog import Lakehouse
 from platform_assets.lakehouse.completeness import Completeness
 from platform_assets.lakehouse.declared import DeclaredTable
 from platform_assets.lakehouse.freshness import FreshnessState, TableFreshness
-from platform_assets.lakehouse.freshness_history import Told, attainment, history, lag_history, record
+from platform_assets.lakehouse.freshness_history import (
+    FreshShare,
+    Told,
+    fresh_share,
+    fresh_shares,
+    history,
+    lag_history,
+    record,
+)
 from platform_assets.lakehouse.lateness import Lateness
 from platform_assets.lakehouse.query import query
 from platform_assets.lakehouse.statistics import TableStatistics
@@ -69,23 +77,45 @@ def test_the_history_tells_who_was_late_and_since_when(lakehouse: Lakehouse) -> 
     assert (blamed, since, reason) == ("bronze.orders", NOON - HOUR, "it's so")
 
 
-def test_attainment_is_the_share_of_the_known_time(lakehouse: Lakehouse) -> None:
-    assert attainment(lakehouse, "gold.one", NOON).share is None
+def test_the_fresh_share_is_that_of_the_known_time(lakehouse: Lakehouse) -> None:
+    assert fresh_share(lakehouse, "gold.one", NOON) == FreshShare(None, None, timedelta())
     for hours, state in ((0, UNKNOWN), (1, PASS), (2, WARN), (3, FAIL), (4, PASS), (5, PASS), (6, PASS)):
         record(lakehouse, [fresh("gold.one", state)], NOON + hours * HOUR)
-    found = attainment(lakehouse, "gold.one", NOON + 20 * HOUR)  # nobody has looked since 18:00: known until 20:00
+    found = fresh_share(lakehouse, "gold.one", NOON + 20 * HOUR)  # nobody has looked since 18:00: known until 20:00
     assert found.known == 7 * HOUR
     assert found.share == pytest.approx(6 / 7)
     assert found.passing == pytest.approx(5 / 7)
-    assert attainment(lakehouse, "gold.two", NOON + 20 * HOUR).known == timedelta()
+    assert fresh_share(lakehouse, "gold.two", NOON + 20 * HOUR).known == timedelta()
 
 
-def test_attainment_looks_no_further_back_than_it_was_asked(lakehouse: Lakehouse) -> None:
+def test_the_fresh_share_looks_no_further_back_than_it_was_asked(lakehouse: Lakehouse) -> None:
     for minutes, state in ((0, FAIL), (60, FAIL), (90, PASS)):
         record(lakehouse, [fresh("gold.one", state)], NOON + minutes * MINUTE)
-    found = attainment(lakehouse, "gold.one", NOON + HOUR + DAY, days=1)  # from 13:00 on
+    found = fresh_share(lakehouse, "gold.one", NOON + HOUR + DAY, days=1)  # from 13:00 on
     assert found.known == 2.5 * HOUR
     assert found.share == pytest.approx(0.8)
+
+
+def test_what_was_told_before_midnight_still_holds_when_the_day_begins(lakehouse: Lakehouse) -> None:
+    midnight = datetime(2026, 11, 20, tzinfo=UTC)
+    record(lakehouse, [fresh("gold.one", FAIL)], midnight - HOUR)
+    record(lakehouse, [fresh("gold.one", PASS)], midnight + HOUR)
+    found = fresh_share(lakehouse, "gold.one", midnight + DAY, days=1)
+    assert found.known == 3 * HOUR  # of which the first failed
+    assert found.share == pytest.approx(2 / 3)
+
+
+def test_the_fresh_shares_of_all_tables_are_those_of_each(lakehouse: Lakehouse) -> None:
+    assert fresh_shares(lakehouse, NOON) == {}
+    states = {"gold.one": (PASS, FAIL, PASS), "gold.two": (FAIL, WARN, WARN), "gold.new": (UNKNOWN,) * 3}
+    for hour in range(3):
+        record(lakehouse, [fresh(name, told[hour]) for name, told in states.items()], NOON + hour * HOUR)
+    record(lakehouse, [fresh("gold.one", FAIL)], NOON + 9 * HOUR)  # not yet, when it is three
+    now = NOON + 3 * HOUR
+    found = fresh_shares(lakehouse, now)
+    assert found == {name: fresh_share(lakehouse, name, now) for name in states}
+    assert [found[name].share for name in states] == [pytest.approx(2 / 3), pytest.approx(2 / 3), None]
+    assert found["gold.two"].passing == 0.0
 
 
 def test_the_history_of_a_table_is_what_was_told_of_it_in_the_days_asked_for(lakehouse: Lakehouse) -> None:

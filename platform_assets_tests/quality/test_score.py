@@ -110,3 +110,4 @@ def test_scores_are_kept_once_a_day(lakehouse: Lakehouse) -> None:
     both, last = [(today, 100.0), (today + DAY, 100.0)], [(today + DAY, 100.0)]
     assert score_history(lakehouse, NOW + DAY) == dict.fromkeys(names, both)
     assert score_history(lakehouse, NOW + 2 * DAY, days=1) == dict.fromkeys(names, last)
+    assert score_history(lakehouse, NOW + DAY, of="gold.orders") == {"gold.orders": both}

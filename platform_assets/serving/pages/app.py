@@ -1,4 +1,4 @@
-"""The server of the pages: `/freshness`, its rows as CSV and JSON, and a page for each table.
+"""The server of the pages: `/freshness`, its rows as CSV and JSON, promises and scores as JSON, a page for each table.
 
 Nothing here decides how fresh a table is. Whoever can reach the server sees names, owners, counts and times of tables,
 never a value of a row (I7); who may reach it is for a proxy in front to say.
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from platform_assets.serving.pages.standing import Standing
     from platform_assets.settings import Settings
 
 _STATIC = Path(__file__).parent / "static"
@@ -76,6 +77,8 @@ def app(settings: Settings, evaluations: Evaluations | None = None) -> ASGIApp:
         Route("/freshness.json", site.json),
         Route("/freshness.csv", site.csv),
         Route("/freshness/{table}", site.table),
+        Route("/sla.json", site.sla),
+        Route("/quality.json", site.quality),
         Route("/healthz", _healthy),
         Mount("/static", StaticFiles(directory=_STATIC)),
     ]
@@ -104,7 +107,7 @@ class _Site:
         self._evaluations = evaluations
         self._lakehouse = lakehouse
         self._dagit = (lakehouse.settings.dagit_url or "").rstrip("/")
-        # Attainment and history of a table are read once for each evaluation that its page shows.
+        # What is kept of a table is read once for each evaluation that its page shows.
         self._past = lru_cache(maxsize=_KEPT_PASTS)(self._read_past)
 
     async def overview(self, request: Request) -> Response:
@@ -113,7 +116,7 @@ class _Site:
         view = View.of(request.query_params, found.rows)
 
         def render() -> str:
-            return rendering.overview(found, view, Page.of(view, found.rows), self._dagit, self._evaluations)
+            return rendering.overview(found, view, Page.of(view, found), self._dagit, self._evaluations)
 
         return _page(await run_in_threadpool(render))
 
@@ -121,15 +124,27 @@ class _Site:
         """The rows of all pages of the view."""
         found = await self._newest(request)
         view = View.of(request.query_params, found.rows)
-        text = await run_in_threadpool(lambda: exports.as_json(view.select(found.rows)))
-        return Response(text, media_type="application/json", headers=_no_cache(found))
+        text = await run_in_threadpool(lambda: exports.as_json(view.select(found)))
+        return Response(text, media_type="application/json", headers=_no_cache(found.at))
+
+    async def sla(self, request: Request) -> Response:
+        """What the tables of the view promise and how they kept it, in the order of the command."""
+        found, names = await self._chosen(request)
+        told = [one for one in found.attainments if one.table.name in names]
+        return Response(exports.as_json(told), media_type="application/json", headers=_no_cache(found.at))
+
+    async def quality(self, request: Request) -> Response:
+        """The scorecards of the tables of the view, in the order of the command."""
+        found, names = await self._chosen(request)
+        told = [card for card in found.scorecards if card.table in names]
+        return Response(exports.as_json(told), media_type="application/json", headers=_no_cache(found.at))
 
     async def csv(self, request: Request) -> Response:
         """The same, flat."""
         found = await self._newest(request)
         view = View.of(request.query_params, found.rows)
-        text = await run_in_threadpool(lambda: exports.as_csv(view.select(found.rows)))
-        headers = _no_cache(found) | {"Content-Disposition": 'attachment; filename="freshness.csv"'}
+        text = await run_in_threadpool(lambda: exports.as_csv(view.select(found)))
+        headers = _no_cache(found.at) | {"Content-Disposition": 'attachment; filename="freshness.csv"'}
         return Response(text, media_type="text/csv; charset=utf-8", headers=headers)
 
     async def table(self, request: Request) -> Response:
@@ -156,6 +171,11 @@ class _Site:
             )
         return _error(request, 503, message, {"Retry-After": "5"})
 
+    async def _chosen(self, request: Request) -> tuple[Standing, set[str]]:
+        found = await self._newest(request)
+        view = View.of(request.query_params, found.rows)
+        return found.standing, {row.table.name for row in view.select(found)}
+
     def _read_past(self, name: str, at: datetime) -> Past:
         return past(self._lakehouse, name, at)
 
@@ -176,8 +196,8 @@ def _page(html: str, status: int = 200, headers: dict[str, str] | None = None) -
     return HTMLResponse(html, status, {"Cache-Control": "no-cache", **(headers or {})})
 
 
-def _no_cache(found: Evaluation) -> dict[str, str]:
-    return {"Cache-Control": "no-cache", "Evaluated-At": found.at.isoformat()}
+def _no_cache(at: datetime) -> dict[str, str]:
+    return {"Cache-Control": "no-cache", "Evaluated-At": at.isoformat()}
 
 
 def _http_error(request: Request, error: HTTPException) -> Response:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from platform_assets.lakehouse.durations import in_words
@@ -87,6 +88,22 @@ class LagLine:
     marks: Sequence[Mark]
     days: Sequence[tuple[float, datetime]]
     most: timedelta | None
+    label: str
+
+
+@dataclass(frozen=True)
+class ScoreLine:
+    """The score over the days, from 0 at the bottom to 100 at the top.
+
+    Attributes:
+        lines, dots, days: as those of `LagLine`.
+    """
+
+    width: int
+    height: int
+    lines: Sequence[str]
+    dots: Sequence[tuple[float, float]]
+    days: Sequence[tuple[float, date]]
     label: str
 
 
@@ -179,6 +196,35 @@ def _bad(told: Sequence[Told], end: datetime) -> Iterator[tuple[str, datetime, d
         if after is None or after.state != one.state or until < after.at:
             yield one.state, since, until
             since = None
+
+
+def score_line(scores: Sequence[tuple[date, float | None]], end: date, days: int, size: tuple[int, int]) -> ScoreLine:
+    """The score of each of the last days up to `end`, in a field of that size; no line over a day without one."""
+    width, height = size
+    known = [(day, score) for day, score in scores if score is not None]
+    points = [(_across(day, end, days, width), round(height * (1 - score / 100), 1)) for day, score in known]
+    ends = [0, *(n for n, ((one, _), (next_one, _)) in enumerate(pairwise(known), 1) if (next_one - one).days > 1)]
+    parts = [points[start:stop] for start, stop in pairwise([*ends, len(points)])]
+    shown = [end - timedelta(days=back) for back in range(days, -1, -1)]
+    return ScoreLine(
+        width,
+        height,
+        [" ".join(f"{across:g},{down:g}" for across, down in part) for part in parts if len(part) > 1],
+        [point for part in parts if len(part) == 1 for point in part],
+        [(_across(day, end, days, width), day) for day in shown],
+        _score_in_words([score for _, score in known], days),
+    )
+
+
+def _across(day: date, end: date, days: int, width: int) -> float:
+    return round(width * (1 - (end - day).days / days), 1)
+
+
+def _score_in_words(scores: Sequence[float], days: int) -> str:
+    over = f"Score over the last {days} days"
+    if not scores:
+        return f"{over}: not known"
+    return f"{over}: {min(scores):g} to {max(scores):g}, last {scores[-1]:g}"
 
 
 def _from_to(state: str, start: datetime, end: datetime) -> str:

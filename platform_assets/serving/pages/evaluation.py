@@ -20,6 +20,7 @@ from platform_assets.contracts.dbt_yaml import load_models
 from platform_assets.ingestion.waiting import landed_since
 from platform_assets.lakehouse.freshness import table_freshness
 from platform_assets.lakehouse.freshness_history import Told, lag_history
+from platform_assets.serving.pages.standing import Standing, standing
 from platform_assets.sources.registry import read_sources
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ STALE_SECONDS = 30.0
 PATIENCE_SECONDS = 10.0
 LINE_DAYS = 7
 _LINE_STEP = timedelta(hours=2)
-_LINES_SECONDS = 60.0  # the sensor that writes them looks once a minute
+_PAST_SECONDS = 60.0  # the sensor that writes it looks once a minute
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -47,12 +48,14 @@ class Evaluation:
         at: the moment that was asked about (UTC).
         rows: every declared table, in the way of a row.
         lines: what was told of each table in the last 7 days, every 2 hours.
+        standing: promises kept and scores of the last 30 days; as the lines, at most a minute older than the rest.
         seconds: how long the evaluation took.
     """
 
     at: datetime
     rows: Sequence[TableFreshness]
     lines: Mapping[str, Sequence[Told]] = field(default_factory=dict)
+    standing: Standing = field(default_factory=Standing)
     seconds: float = 0.0
 
     @cached_property
@@ -86,25 +89,30 @@ class Evaluator:
         self._clock = clock
         self._declared: frozenset[tuple[str, int]] = frozenset()
         self._lines: Mapping[str, Sequence[Told]] = {}
-        self._lines_due = 0.0
+        self._standing = Standing()
+        self._past_due = 0.0
 
     def __call__(self) -> Evaluation:
         """The freshness of this moment."""
         began, at = time.monotonic(), self._clock()
-        self._forget_what_changed()
+        if self._forget_what_changed():
+            self._past_due = began
         rows = table_freshness(self._lakehouse, at, landed_since(self._lakehouse.settings))
-        if began >= self._lines_due:
+        if began >= self._past_due:
             self._lines = lag_history(self._lakehouse, at, LINE_DAYS, _LINE_STEP)
-            self._lines_due = time.monotonic() + _LINES_SECONDS
-        return Evaluation(at, rows, self._lines, time.monotonic() - began)
+            self._standing = standing(self._lakehouse, at)
+            self._past_due = time.monotonic() + _PAST_SECONDS
+        return Evaluation(at, rows, self._lines, self._standing, time.monotonic() - began)
 
-    def _forget_what_changed(self) -> None:
+    def _forget_what_changed(self) -> bool:
         """Sources and models are read once a process; here a source that was added is to appear by itself."""
         declared = _stamps(self._lakehouse.settings)
-        if declared != self._declared:
-            read_sources.cache_clear()
-            load_models.cache_clear()
-            self._declared = declared
+        if declared == self._declared:
+            return False
+        read_sources.cache_clear()
+        load_models.cache_clear()
+        self._declared = declared
+        return True
 
 
 class Evaluations:

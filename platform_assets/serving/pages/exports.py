@@ -1,4 +1,4 @@
-"""The rows of a view for programs: the objects of `platform-assets freshness --json`, and the same flat as CSV."""
+"""A view for programs: the objects that the command line prints with `--json`, and of freshness the same as CSV."""
 
 from __future__ import annotations
 
@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Protocol
 
     from platform_assets.lakehouse.freshness import TableFreshness
+
+    class Answer(Protocol):
+        """What a command prints an object of."""
+
+        def as_json(self) -> dict[str, Any]:
+            """That object."""
+
 
 # What is an object in JSON is a column for each of its keys here.
 _NESTED = {
@@ -36,8 +44,8 @@ _COLUMNS = (
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def as_json(rows: Iterable[TableFreshness]) -> str:
-    """One list, one object a table."""
+def as_json(rows: Iterable[Answer]) -> str:
+    """One list, one object a row."""
     return json.dumps([row.as_json() for row in rows], indent=2)
 
 

@@ -1,4 +1,4 @@
-"""Makes HTML of freshness: which template, and the words and figures that it may use."""
+"""Makes HTML of what is known of tables: which template, and the words and figures that it may use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from platform_assets.contracts.sla import percent
 from platform_assets.lakehouse.durations import in_words
+from platform_assets.quality.findings import Finding, Watch
 from platform_assets.serving.pages import drawings
 from platform_assets.serving.pages.evaluation import LINE_DAYS
 from platform_assets.serving.pages.table import DAYS, neighbours
@@ -32,6 +34,7 @@ _TEMPLATES = Environment(
 )
 _SPARK = (112, 22)
 _CHART = (720, 160)
+_SCORE_CHART = (720, 100)
 # How each order is called, and which direction somebody who asks for it wants first.
 ORDERS = {
     "state": ("State, worst first", "state"),
@@ -44,6 +47,8 @@ ORDERS = {
     "partition": ("Newest partition, oldest first", "partition"),
     "rows": ("Rows, most first", "-rows"),
     "completeness": ("Completeness, least first", "completeness"),
+    "sla": ("SLA, missed first", "sla"),
+    "score": ("Score, lowest first", "score"),
     "updated": ("Last update, oldest first", "updated"),
     "reason": ("Reason", "reason"),
 }
@@ -78,6 +83,9 @@ def table(found: Evaluation, row: TableFreshness, past: Past, dagit: str, evalua
         found=found,
         now=found.at,
         row=row,
+        promises=found.standing.promises(row.table.name),
+        card=found.standing.card(row.table.name),
+        scores=drawings.score_line(past.scores, found.at.date(), DAYS, _SCORE_CHART),
         here=set(),
         past=past,
         days=DAYS,
@@ -128,5 +136,49 @@ def _cadence(cadence: Cadence) -> str:
     return "every day" if cadence.daily else "a stream: what comes is to be in time"
 
 
-_TEMPLATES.filters |= {"words": in_words, "moment": _moment, "ago": _ago, "percent": _percent, "cadence": _cadence}
+def _observed(finding: Finding) -> str:
+    """What was measured, in the unit of the watch."""
+    return _measure(finding.watch, finding.observed)
+
+
+def _expected(finding: Finding) -> str:
+    """`400 to 600`, `up to 0.12`; nothing if no bound is known."""
+    low, high = (None if bound is None else _measure(finding.watch, bound) for bound in (finding.low, finding.high))
+    if low is None or high is None:
+        return f"up to {high}" if high is not None else f"from {low}" if low is not None else ""
+    if finding.low == finding.high:
+        return high
+    return f"up to {high}" if finding.low == 0 else f"{low} to {high}"
+
+
+def _measure(watch: Watch, value: float) -> str:
+    match watch:
+        case Watch.NULL_RATE:
+            return f"{value:.2%}".replace("%", " %")
+        case Watch.DISTRIBUTION:
+            return f"{value:.2f}"
+        case Watch.VOLUME:
+            return f"{value:,.0f} rows"
+        case Watch.SCHEMA:
+            return "1 change" if value == 1 else f"{value:.0f} changes"
+        case Watch.RECONCILIATION:
+            return f"{value:,.2f}".removesuffix(".00")
+
+
+_WATCHES = {
+    Watch.VOLUME: "rows",
+    Watch.NULL_RATE: "share of null",
+    Watch.DISTRIBUTION: "distribution",
+    Watch.SCHEMA: "columns",
+    Watch.RECONCILIATION: "reconciliation",
+}
+_TEMPLATES.filters |= {"observed": _observed, "expected": _expected, "watched": _WATCHES.__getitem__}
+_TEMPLATES.filters |= {
+    "words": in_words,
+    "moment": _moment,
+    "ago": _ago,
+    "percent": _percent,
+    "cadence": _cadence,
+    "kept": percent,
+}
 _TEMPLATES.globals |= {"promise": drawings.promise, "strip": drawings.strip}

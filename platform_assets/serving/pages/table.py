@@ -1,4 +1,4 @@
-"""What was told of one table in the last 30 days: how well it kept its promise, when its state changed."""
+"""What is kept of one table for 30 days: when its state changed, its score day by day, what was unusual about it."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from platform_assets.lakehouse.freshness_history import Attainment, Told, attainment, history
+from platform_assets.lakehouse.freshness_history import FreshShare, Told, fresh_share, history
+from platform_assets.quality.score import score_history
+from platform_assets.quality.store import latest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
+    from datetime import date, datetime
 
     from platform_assets.lakehouse.catalog import Lakehouse
     from platform_assets.lakehouse.freshness import TableFreshness
+    from platform_assets.quality.store import Judgement
 
 DAYS = 30
 _MOST_CHANGES = 20
+_MOST_FINDINGS = 50
 
 
 @dataclass(frozen=True)
@@ -41,18 +45,34 @@ class Past:
     Attributes:
         told: every evaluation that was kept, oldest first.
         changes: the newest changes of state, the newest first.
+        scores: that of each day on which it was kept, oldest first.
+        unusual: what is unusual about its partitions as they were judged last, the newest partition first.
+        more: how many such findings there are beyond those.
     """
 
     start: datetime
     told: Sequence[Told]
-    attainment: Attainment
+    fresh: FreshShare
     changes: Sequence[Change]
+    scores: Sequence[tuple[date, float | None]] = ()
+    unusual: Sequence[Judgement] = ()
+    more: int = 0
 
 
 def past(lakehouse: Lakehouse, table: str, now: datetime) -> Past:
-    """What `ops.freshness` keeps of a table."""
+    """What `ops.freshness`, `ops.quality` and `ops.quality_scores` keep of a table."""
+    start = now - timedelta(days=DAYS)
     told = history(lakehouse, table, now, DAYS)
-    return Past(now - timedelta(days=DAYS), told, attainment(lakehouse, table, now, DAYS), _changes(told))
+    unusual = [one for one in latest(lakehouse, now, of=table) if one.finding.unusual and one.at >= start]
+    return Past(
+        start,
+        told,
+        fresh_share(lakehouse, table, now, DAYS),
+        _changes(told),
+        score_history(lakehouse, now, DAYS, of=table).get(table, ()),
+        unusual[:_MOST_FINDINGS],
+        max(len(unusual) - _MOST_FINDINGS, 0),
+    )
 
 
 def _changes(told: Sequence[Told]) -> list[Change]:

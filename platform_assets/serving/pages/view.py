@@ -13,25 +13,30 @@ from platform_assets.lakehouse.freshness import FreshnessState, TableFreshness
 if TYPE_CHECKING:
     from starlette.datastructures import QueryParams
 
+    from platform_assets.serving.pages.evaluation import Evaluation
+    from platform_assets.serving.pages.standing import Standing
+
 PAGE_ROWS = 50
 LATE = (FreshnessState.FAIL, FreshnessState.WARN)
 # The worst first. Not to know is better than to fail, and worse than to pass.
 STATES = (FreshnessState.FAIL, FreshnessState.WARN, FreshnessState.UNKNOWN, FreshnessState.PASS)
 
 # By what rows can be sorted; where two are equal, and for `layer`, they keep the order in which the command has them.
-SORTS: Mapping[str, Callable[[TableFreshness], Any]] = {
-    "state": lambda row: STATES.index(row.state),
-    "layer": lambda _: 0,
-    "table": lambda row: row.table.name.partition(".")[2],
-    "domain": lambda row: row.table.domain,
-    "owner": lambda row: row.table.owner,
-    "behind": lambda row: -row.owed_since.timestamp() if row.owed_since else None,
-    "lag": lambda row: row.lag,
-    "partition": lambda row: row.statistics.newest_partition if row.statistics else None,
-    "rows": lambda row: row.statistics.rows if row.statistics else None,
-    "completeness": lambda row: row.completeness.ratio if row.completeness else None,
-    "updated": lambda row: row.statistics.last_published_at if row.statistics else None,
-    "reason": lambda row: row.reason,
+SORTS: Mapping[str, Callable[[TableFreshness, Standing], Any]] = {
+    "state": lambda row, _: STATES.index(row.state),
+    "layer": lambda *_: 0,
+    "table": lambda row, _: row.table.name.partition(".")[2],
+    "domain": lambda row, _: row.table.domain,
+    "owner": lambda row, _: row.table.owner,
+    "behind": lambda row, _: -row.owed_since.timestamp() if row.owed_since else None,
+    "lag": lambda row, _: row.lag,
+    "partition": lambda row, _: row.statistics.newest_partition if row.statistics else None,
+    "rows": lambda row, _: row.statistics.rows if row.statistics else None,
+    "completeness": lambda row, _: row.completeness.ratio if row.completeness else None,
+    "sla": lambda row, standing: standing.kept(row.table.name),
+    "score": lambda row, standing: standing.score(row.table.name),
+    "updated": lambda row, _: row.statistics.last_published_at if row.statistics else None,
+    "reason": lambda row, _: row.reason,
 }
 
 
@@ -90,9 +95,10 @@ class View:
                 raise ViewError(f"{table} is no table{nearest(table, names)}")
         return view
 
-    def select(self, rows: Iterable[TableFreshness]) -> list[TableFreshness]:
+    def select(self, found: Evaluation) -> list[TableFreshness]:
         """The rows that fit, in order, those of all pages."""
-        return self.order([row for row in rows if self.fits(row) and (not self.states or row.state in self.states)])
+        fitting = [row for row in found.rows if self.fits(row) and (not self.states or row.state in self.states)]
+        return self.order(fitting, found.standing)
 
     def fits(self, row: TableFreshness) -> bool:
         """Whether the filter lets a row through, whatever its state."""
@@ -105,9 +111,12 @@ class View:
             and self.layer in {"", table.contract.layer}
         )
 
-    def order(self, rows: Sequence[TableFreshness]) -> list[TableFreshness]:
+    def order(self, rows: Sequence[TableFreshness], standing: Standing) -> list[TableFreshness]:
         """The rows in the order of the view."""
-        value = SORTS[self.sort]
+
+        def value(row: TableFreshness) -> Any:  # noqa: ANN401 - what a column holds
+            return SORTS[self.sort](row, standing)
+
         known = [row for row in rows if value(row) is not None]
         unknown = [row for row in rows if value(row) is None]
         return sorted(known, key=value, reverse=self.descending) + unknown
@@ -160,11 +169,11 @@ class Page:
     counts: Mapping[FreshnessState, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, view: View, rows: Iterable[TableFreshness]) -> Page:
+    def of(cls, view: View, found: Evaluation) -> Page:
         """The page that a view asks for; beyond the last one there is the last one."""
-        fitting = [row for row in rows if view.fits(row)]
+        fitting = [row for row in found.rows if view.fits(row)]
         counts = {state: sum(row.state is state for row in fitting) for state in STATES}
-        chosen = view.select(fitting)
+        chosen = view.select(found)
         pages = max(1, -(-len(chosen) // PAGE_ROWS))
         number = min(view.page, pages)
         start = (number - 1) * PAGE_ROWS

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,14 +13,20 @@ import httpx
 import pytest
 
 from platform_assets.contracts.model import Column, Contract
-from platform_assets.lakehouse import freshness, freshness_history, publisher
+from platform_assets.contracts.sla import Promise
+from platform_assets.lakehouse import attainment, freshness, freshness_history, publisher
 from platform_assets.lakehouse.catalog import Lakehouse
 from platform_assets.lakehouse.declared import Cadence, DeclaredTable
 from platform_assets.lakehouse.freshness import FreshnessState, TableFreshness, table_freshness
+from platform_assets.lakehouse.outcomes import Outcome
+from platform_assets.quality import score
+from platform_assets.quality.findings import Finding, Watch
+from platform_assets.quality.store import record as record_findings
 from platform_assets.serving.pages.app import app
 from platform_assets.serving.pages.evaluation import Evaluations, Evaluator
 from platform_assets.settings import Settings
 from platform_assets_tests.lakehouse.test_freshness import ARRIVED, arrive
+from platform_assets_tests.lakehouse.test_sla import keep
 from platform_assets_tests.web_server import serving
 
 if TYPE_CHECKING:
@@ -29,6 +35,7 @@ if TYPE_CHECKING:
 DAGIT = "http://dagit.example:3000"
 MINUTE, HOUR, ONE_DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 LATE_BY = 42 * MINUTE
+WITHIN, BY_EIGHT = Promise(0.999, within=5 * MINUTE), Promise(0.99, ready_by=time(8))
 COLUMNS = (Column("id", "integer"), Column("at", "timestamp"), Column("day", "date"))
 HOSTILE = '<script>alert("x")</script> & "quotes" \'single\' {{ 7 * 7 }}'
 
@@ -75,15 +82,29 @@ class Shop:
         return app(self.settings, Evaluations(evaluator))
 
 
+def declare(monkeypatch: pytest.MonkeyPatch, tables: Sequence[DeclaredTable]) -> None:
+    """Makes the platform declare these tables, and no other."""
+    for module in (freshness, attainment, score):
+        monkeypatch.setattr(module, "declared_tables", lambda _: list(tables))
+
+
 def _tables() -> tuple[DeclaredTable, ...]:
-    bronze = DeclaredTable(ARRIVED, "commerce", "team:shop", 5 * MINUTE, 15 * MINUTE)
+    bronze = DeclaredTable(ARRIVED, "commerce", "team:shop", 5 * MINUTE, 15 * MINUTE, sla=(WITHIN,))
     orders = replace(
         bronze,
         contract=contract("silver.orders", description="One row for each order of the shop."),
         inputs=("bronze.orders",),
         counted_in="bronze.orders",
+        sla=(),
     )
-    fact = replace(orders, contract=contract("gold.fact_orders"), inputs=("silver.orders",), counted_in=None)
+    fact = replace(
+        orders,
+        contract=contract("gold.fact_orders"),
+        inputs=("silver.orders",),
+        counted_in=None,
+        sla=(WITHIN, BY_EIGHT),
+    )
+    revenue = replace(fact, contract=contract("mart.revenue_by_day"), inputs=("gold.fact_orders",), sla=(BY_EIGHT,))
     return (
         bronze,
         orders,
@@ -91,7 +112,7 @@ def _tables() -> tuple[DeclaredTable, ...]:
         DeclaredTable(contract("silver.visits"), "product_analytics", "anna@example.com", None, 2 * HOUR),
         fact,
         DeclaredTable(contract("gold.sessions", description=HOSTILE), "product_analytics", HOSTILE, None, ONE_DAY),
-        replace(fact, contract=contract("mart.revenue_by_day"), inputs=("gold.fact_orders",), fail_window=2 * HOUR),
+        replace(revenue, fail_window=2 * HOUR),
         DeclaredTable(
             contract("mart.visits_by_day"), "product_analytics", "=1+1", None, ONE_DAY, cadence=Cadence(daily=True)
         ),
@@ -105,7 +126,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     lakehouse = Lakehouse(Settings(home=home, dagit_url=f"{DAGIT}/"))
     tables = _tables()
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(freshness, "declared_tables", lambda _: list(tables))
+        declare(monkeypatch, tables)
         today = datetime.now(UTC).date()
         by_name = {table.name: table.contract for table in tables}
         days = [today - back * ONE_DAY for back in range(34, -1, -1)]
@@ -122,6 +143,8 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Shop:
         arrived = arrive(lakehouse, today, today - ONE_DAY, 5)
         shop = Shop(lakehouse, tables, arrived + LATE_BY)
         _tell_history(shop)
+        _keep_promises(shop)
+        _look_at_content(shop)
     return shop
 
 
@@ -129,7 +152,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 def shop(published: Shop) -> Iterator[Shop]:
     """The shop, while its tables are all that is declared."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(freshness, "declared_tables", lambda _: list(published.tables))
+        declare(monkeypatch, published.tables)
         yield published
 
 
@@ -161,6 +184,44 @@ def _tell_history(shop: Shop) -> None:
             )
 
 
+def _keep_promises(shop: Shop) -> None:
+    """Bronze was in time but for one object of 2,000; the orders of the day before yesterday were 2 hours late."""
+    told = [Outcome("bronze.orders", WITHIN.name, "h", shop.now - HOUR, 2_000, 1_999, 0, 2 * MINUTE, shop.now)]
+    for back in range(1, 11):
+        day = shop.now.date() - back * ONE_DAY
+        due, late = BY_EIGHT.deadline(day), 2 * HOUR if back == 2 else -HOUR
+        told.append(
+            Outcome("gold.fact_orders", BY_EIGHT.name, f"{day - ONE_DAY}", due, 1, int(back != 2), 0, late, due + late)
+        )
+    keep(shop.lakehouse, *told, at=shop.now)
+
+
+def _look_at_content(shop: Shop) -> None:
+    """A score for each of 20 days but one; of every watch, something unusual; and something usual."""
+    today, table = shop.now.date(), "gold.fact_orders"
+    days = [today - back * ONE_DAY for back in range(20, 0, -1) if back != 7]
+    columns = ", ".join(column.name for column in score.SCORES.columns)
+    scored = ", ".join(
+        f"(TIMESTAMPTZ '{day} 12:00:00+00', DATE '{day}', '{table}', {80 + day.day % 7}::DOUBLE, 30::DOUBLE, "
+        "28::DOUBLE, 20::DOUBLE, 18::DOUBLE)"
+        for day in days
+    )
+    with shop.lakehouse.connect() as connection:
+        source = f"(VALUES {scored}) AS t({columns})"
+        publisher.replace(shop.lakehouse, score.SCORES, connection, source, partition=None, properties={})
+    rows = Finding(Watch.VOLUME, table, today - ONE_DAY, 400.0, unusual=True, reason=HOSTILE, low=900.0, high=1_200.0)
+    findings = [
+        rows,
+        replace(rows, watch=Watch.NULL_RATE, subject="id", observed=0.031, low=0.0, high=0.02, reason="too many nulls"),
+        replace(rows, watch=Watch.DISTRIBUTION, subject="at", observed=0.4, low=0.0, high=0.1, reason="values lie far"),
+        replace(rows, watch=Watch.SCHEMA, partition=None, observed=1.0, low=0.0, high=0.0, reason="`note` came"),
+        replace(rows, watch=Watch.RECONCILIATION, subject="sums", observed=1.5, low=2.0, high=2.0, reason="unequal"),
+        replace(rows, partition=today - 2 * ONE_DAY, unusual=False, reason="as always"),
+        replace(rows, table="silver.visits", reason="too few visits"),
+    ]
+    record_findings(shop.lakehouse, findings, shop.now - MINUTE)
+
+
 @contextmanager
 def browsing(site: ASGIApp) -> Iterator[httpx.Client]:
     """A client of the site."""
@@ -179,5 +240,5 @@ def site(shop: Shop) -> Iterator[str]:
 def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
     """The same tables, of which none was ever made."""
     tables = _tables()
-    monkeypatch.setattr(freshness, "declared_tables", lambda _: list(tables))
+    declare(monkeypatch, tables)
     return Shop(Lakehouse(Settings(home=tmp_path)), tables, datetime.now(UTC))

@@ -9,10 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from platform_assets.lakehouse.catalog import Lakehouse
+from platform_assets.serving.pages import evaluation
 from platform_assets.serving.pages.app import app
 from platform_assets.serving.pages.evaluation import Evaluation, Evaluations, Evaluator, NotEvaluatedError
 from platform_assets.settings import CHECKOUT, Settings
@@ -205,3 +207,25 @@ def test_a_source_that_is_added_appears_by_itself(tmp_path: Path, monkeypatch: p
 def test_the_evaluation_is_of_the_moment_that_the_clock_tells(tmp_path: Path) -> None:
     noon = datetime(2026, 11, 21, 12, tzinfo=UTC) + timedelta(microseconds=1)
     assert Evaluator(Lakehouse(Settings(home=tmp_path)), clock=lambda: noon)().at == noon
+
+
+def test_promises_and_scores_are_read_once_a_minute_and_when_a_source_is_added(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "sources"
+    sources = CHECKOUT / "platform_assets" / "sources"
+    shutil.copytree(sources / "web_events", folder / "web_events")
+    monkeypatch.setenv("PLATFORM_SOURCES", str(folder))
+    monkeypatch.setenv("PLATFORM_HOME", str(tmp_path / "home"))
+    seconds = Clock()
+    monkeypatch.setattr(evaluation, "time", SimpleNamespace(monotonic=seconds))
+    evaluate = Evaluator(Lakehouse(Settings()))
+    first = evaluate().standing
+    assert (len(first.promises("bronze.web_events")), first.promises("bronze.fakestore_users")) == (1, ())
+    seconds.now += 59
+    assert evaluate().standing is first
+    seconds.now += 2
+    second = evaluate().standing
+    assert second.at > first.at
+    shutil.copytree(sources / "fakestore_users", folder / "fakestore_users")
+    assert len(evaluate().standing.promises("bronze.fakestore_users")) == 1

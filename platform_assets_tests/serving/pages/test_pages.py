@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from html.parser import HTMLParser
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import httpx
 import pytest
@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 
 from platform_assets.cli import app as command
 from platform_assets.cli import freshness as freshness_command
-from platform_assets.lakehouse import freshness
+from platform_assets.cli import quality as quality_command
+from platform_assets.cli import sla as sla_command
 from platform_assets.lakehouse.declared import DeclaredTable
 from platform_assets.lakehouse.freshness import FreshnessState, TableFreshness
 from platform_assets.serving.pages.app import app
@@ -25,8 +26,9 @@ from platform_assets.serving.pages.evaluation import Evaluation, Evaluations
 from platform_assets.serving.pages.rendering import ORDERS
 from platform_assets.serving.pages.view import PAGE_ROWS, SORTS
 from platform_assets.settings import Settings
-from platform_assets_tests.serving.pages.conftest import DAGIT, HOSTILE, Shop, browsing, contract
+from platform_assets_tests.serving.pages.conftest import DAGIT, HOSTILE, Shop, browsing, contract, declare
 
+DASH = "\N{EN DASH} "
 LATE = ["silver.orders", "gold.fact_orders", "mart.revenue_by_day"]
 WORST_FIRST = [
     *LATE,
@@ -91,6 +93,13 @@ def names(client: httpx.Client, query: str = "") -> list[str]:
     return listed
 
 
+def cell(client: httpx.Client, table: str, column: str) -> str:
+    """What the row of a table says in a column."""
+    page = client.get(f"/freshness?table={table}").text
+    (found,) = re.findall(rf'<td[^>]* data-label="{column}">(.*?)</td>', page, re.DOTALL)
+    return Html(found).said.removeprefix(DASH)
+
+
 def test_the_worst_is_first_and_everything_is_shown(client: httpx.Client, shop: Shop) -> None:
     assert names(client) == WORST_FIRST
     page = read(client, "/freshness")
@@ -137,6 +146,9 @@ def test_tables_are_chosen_by_the_query_string(client: httpx.Client, query: str,
         ("owner", "gold.sessions", "mart.revenue_by_day"),
         ("partition", "mart.visits_by_day", "gold.sessions"),
         ("completeness", "silver.orders", "mart.visits_by_day"),
+        ("sla", "gold.fact_orders", "mart.visits_by_day"),
+        ("-sla", "bronze.orders", "mart.visits_by_day"),
+        ("score", "gold.fact_orders", "gold.sessions"),
     ],
 )
 def test_rows_are_sorted_and_what_has_no_value_comes_last(
@@ -204,6 +216,47 @@ def test_page_json_csv_and_command_line_tell_the_same(
     states = [(a["state"]) for a in expected]
     shown = re.findall(r'class="badge \w+">.*?</svg>(\w+)<', client.get("/freshness?sort=layer").text)
     assert shown == states
+
+
+@pytest.mark.parametrize(
+    ("path", "arguments", "module"),
+    [("/sla.json", ["sla"], sla_command), ("/quality.json", ["quality", "score"], quality_command)],
+)
+def test_promises_and_scores_are_told_as_on_the_command_line(
+    client: httpx.Client,
+    shop: Shop,
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    arguments: list[str],
+    module: ModuleType,
+) -> None:
+    monkeypatch.setattr(module, "datetime", SimpleNamespace(now=lambda _: shop.now))
+    monkeypatch.setenv("PLATFORM_HOME", str(shop.settings.home))
+    told = json.loads(CliRunner().invoke(command, [*arguments, "--json"]).stdout)
+    answer = client.get(path)
+    assert (answer.json(), answer.headers["evaluated-at"]) == (told, shop.now.isoformat())
+    for query in ("?table=gold.fact_orders", "?domain=product_analytics", "?state=PASS&layer=bronze"):
+        chosen = names(client, query)
+        expected = [one for one in told if one["table"] in chosen]
+        assert client.get(path + query).json() == expected
+    assert "no domain" in client.get(f"{path}?domain=x").json()["error"]
+    assert f"{path}?domain=commerce" in read(client, "/freshness?domain=commerce").links
+
+
+def test_every_table_tells_how_it_kept_its_promises_and_its_score(client: httpx.Client) -> None:
+    kept = {name: cell(client, name, "SLA, 30 days") for name in (*LATE, "bronze.orders", "mart.visits_by_day")}
+    assert kept == {
+        "silver.orders": "nothing is promised",
+        "gold.fact_orders": "nothing was due promised 99.9 % within 5 min "
+        "not met 90 % promised 99 % ready by 08:00 UTC",
+        "mart.revenue_by_day": "nothing was due promised 99 % ready by 08:00 UTC",
+        "bronze.orders": "met 99.95 % promised 99.9 % within 5 min",
+        "mart.visits_by_day": "nothing is promised",
+    }
+    cards = {card["table"]: card["score"] for card in client.get("/quality.json").json()}
+    assert cell(client, "gold.fact_orders", "Score") == f"{cards['gold.fact_orders']:g} of 100"
+    assert cell(client, "gold.sessions", "Score") == "not measured yet"
+    assert cell(client, "bronze.orders", "Score") == "not scored"
 
 
 def test_text_that_a_spreadsheet_would_compute_is_marked(client: httpx.Client) -> None:
@@ -295,7 +348,7 @@ def test_a_platform_that_has_made_nothing_yet_says_what_to_do(empty: Shop) -> No
 
 
 def test_a_platform_without_tables_says_so(empty: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(freshness, "declared_tables", lambda _: [])
+    declare(monkeypatch, [])
     with browsing(empty.app()) as none:
         assert "No table is declared" in read(none, "/freshness").text
         assert none.get("/freshness.json").json() == []
@@ -339,6 +392,36 @@ def test_the_page_of_a_table_tells_its_partitions_its_past_and_its_neighbours(cl
     assert "One row for each order of the shop." in said
     (chart,) = [svg for svg in page.all("svg") if "chart" in svg.get("class", "")]
     assert chart["aria-label"].startswith("Lag over the last 30 d: at most")
+
+
+def test_the_page_of_a_table_tells_its_promises_its_score_and_what_was_unusual(
+    client: httpx.Client, shop: Shop
+) -> None:
+    page = read(client, "/freshness/gold.fact_orders")
+    said, missed = page.said, shop.now.date() - timedelta(days=2)
+    assert "99.9 % within 5 min nothing was due never" in said
+    worst = f"2 h late ({missed - timedelta(days=1)})"
+    assert f"99 % ready by 08:00 UTC not met 90 % (9 of 10) {worst} {missed} 08:00:00 UTC" in said
+    (card,) = client.get("/quality.json?table=gold.fact_orders").json()
+    assert f"Score {card['score']:g} of 100" in said
+    for part in card["parts"]:
+        points = f"{DASH}not measured" if part["points"] is None else f"{part['points']:g}"
+        assert f"{part['name']} {points} of {part['out_of']} {part['reason']}" in said
+    assert [part["points"] is None for part in card["parts"]].count(True) < len(card["parts"])
+    (line,) = [svg for svg in page.all("svg") if svg.get("aria-label", "").startswith("Score over")]
+    assert re.match(r"Score over the last 30 days: 80 to 86, last 8\d", line["aria-label"])
+    assert len([one for one in page.all("polyline") if one["points"].count(",") in {13, 6}]) == 2  # but for one day
+    day = shop.now.date() - timedelta(days=1)
+    assert f"{day} rows 400 rows 900 rows to 1,200 rows {HOSTILE} 1 min ago" in said
+    assert f"{day} share of null id 3.10 % up to 2.00 % too many nulls" in said
+    assert f"{day} distribution at 0.40 up to 0.10" in said
+    assert "the table columns 1 change 0 changes `note` came" in said
+    assert f"{day} reconciliation sums 1.50 2 unequal" in said
+    assert ("as always" in said, "too few visits" in said) == (False, False)
+    assert "too few visits" in read(client, "/freshness/silver.visits").said
+    bronze = read(client, "/freshness/bronze.orders").said
+    assert "Tables of silver, gold and mart have a score; bronze has none." in bronze
+    assert "Nothing is promised about when its data is there." in read(client, "/freshness/silver.users").said
 
 
 def test_without_dagit_there_is_no_link_to_it(shop: Shop) -> None:
