@@ -17,7 +17,7 @@ STAMP := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | cksum
 WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$(( n < 2 ? 2 : n > 8 ? 8 : n )))
 PYTEST ?=
 
-.PHONY: help install up test lint contracts format pytest browser simulated-day clean venv
+.PHONY: help install up test lint contracts format pytest browser runbooks simulated-day clean venv
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -47,7 +47,7 @@ format: install ## Format the code
 
 pytest: install ## The tests alone; PYTEST='-k late_event' chooses some of them
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadscope \
-		--ignore platform_assets_tests/live $(PYTEST)
+		--ignore platform_assets_tests/live --ignore platform_assets_tests/runbooks $(PYTEST)
 	@if [ -z "$(PYTEST)" ]; then \
 		PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python -m pytest platform_assets_tests/live; fi
 
@@ -65,6 +65,9 @@ browser: ## Debian's chromium for the browser tests, installed if it is missing 
 			apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; } >/dev/null || \
 			echo "NOTE: chromium could not be installed (see above). The browser tests will be skipped."; \
 	fi
+
+runbooks: install ## Bring about the trouble of each runbook, type its commands, compare what comes out
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadscope platform_assets_tests/runbooks
 
 simulated-day: install ## A day of arrivals, outages and killed processes under a moved clock; about a quarter of an hour
 	@$(VENV)/bin/python -m platform_assets_tests.simulated_day

@@ -34,7 +34,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--steps", type=int, default=50, help="half hours from 23:05 of the day before on; 50 are all")
+    options.add_argument("--steps", type=int, default=25, help="hours from 23:05 of the day before on; 25 are all")
     options.add_argument("--seed", type=int, default=7)
     options.add_argument("--home", type=Path, default=None, help="an empty folder that is kept afterwards")
     return options.parse_args()

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 # Gold and mart of the web events are promised within a day; on a simulated day that would never be late.
 _PROMISE = "freshness: {warn_minutes: 30, fail_minutes: 60}"
-_KILL_EVERY = 5  # steps
+_KILL_EVERY = 3  # steps
 _PATIENCE = timedelta(minutes=1)
 _ROUNDS = 15
 

@@ -14,7 +14,7 @@ from typing import Any
 from platform_assets_tests.arrivals import json_lines, web_event
 
 DAY = date(2026, 3, 12)
-STEP, HALF_STEP = timedelta(minutes=30), timedelta(minutes=15)
+STEP, HALF_STEP = timedelta(hours=1), timedelta(minutes=30)
 FIRST = datetime(2026, 3, 11, 23, 5, tzinfo=UTC)
 CARTS, EVENTS = "fakestore_carts", "web_events"
 SNAPSHOTS = ("fakestore_products", "fakestore_users")
@@ -28,10 +28,10 @@ HOURLY = {
 _COLUMNS = ("reading_id", "station_id", "measured_at", "temperature_celsius", "state")
 _STATES = ("ok", "low", "high")
 _OBJECTS_AN_HOUR, _READINGS = 20, 12
-_OBJECTS_A_STEP, _EVENTS = 10, 20
-_CARTS = 25
-_LATE_STEPS = 6  # every so many steps, late records come: 5 % of all
-_LATE, _BAD, _TWICE = 0.3, 0.01, 0.01
+_OBJECTS_OF_EVENTS, _EVENTS = 30, 20
+_CARTS = 50
+_LATE_STEPS = 4  # every so many steps, late records come: 5 % of all
+_LATE, _BAD, _TWICE = 0.2, 0.01, 0.01
 
 
 @dataclass(frozen=True)
@@ -101,12 +101,9 @@ class _Day:
     def step(self, number: int) -> Step:
         step = Step(FIRST + number * STEP)
         late = number % _LATE_STEPS == _LATE_STEPS - 1
-        if number % 2 == 0:
-            for source, file_format in HOURLY.items():
-                self._deliver(
-                    step, source, _OBJECTS_AN_HOUR, _READINGS, file_format, late=number % (2 * _LATE_STEPS) == 10
-                )
-        self._deliver(step, EVENTS, _OBJECTS_A_STEP, _EVENTS, "jsonl.gz", late=late)
+        for source, file_format in HOURLY.items():
+            self._deliver(step, source, _OBJECTS_AN_HOUR, _READINGS, file_format, late=late)
+        self._deliver(step, EVENTS, _OBJECTS_OF_EVENTS, _EVENTS, "jsonl.gz", late=late)
         records = list(self._records(step, CARTS, _CARTS, late=late))
         step.messages = [json.dumps(record).encode() for record, _ in records]
         step.touched[CARTS] = {day for _, day in records}
@@ -133,7 +130,7 @@ class _Day:
         for _ in range(count):
             self._number += 1
             step.records += 1
-            happened = step.at - timedelta(seconds=self._random.randint(0, 1_500))
+            happened = step.at - timedelta(seconds=self._random.randint(0, 3_300))
             if late and self._random.random() < _LATE:
                 happened -= timedelta(days=self._random.randint(1, 3))
                 step.late += 1
