@@ -86,9 +86,8 @@ def plan(steps: int, seed: int = 7) -> list[Step]:
     return [made.step(number) for number in range(steps)]
 
 
-def delivers(source: str, at: datetime) -> bool:
-    """Whether the source is not silent at that moment."""
-    return not any(outage.source == source and outage.since <= at < outage.until for outage in OUTAGES)
+def _outage(source: str, at: datetime) -> Outage | None:
+    return next((outage for outage in OUTAGES if outage.source == source and outage.since <= at < outage.until), None)
 
 
 class _Day:
@@ -118,7 +117,7 @@ class _Day:
             if late and number == 0:
                 content = content[: len(content) // 2]  # cut off on its way: what can be read of it is taken
             owed.append((name, content, {day for _, day in found}))
-        outage = next((o for o in OUTAGES if o.source == source and o.since <= step.at < o.until), None)
+        outage = _outage(source, step.at)
         if outage is None:
             for name, content, days in owed:
                 step.objects.append((f"source={source}/date={step.at:%Y-%m-%d}/{name}", content))
