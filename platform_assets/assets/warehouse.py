@@ -81,11 +81,9 @@ def _models_asset(models: Sequence[DbtModel]) -> dg.AssetsDefinition:
         settings = load_settings()
         partition = run_partition(context)
         lakehouse = Lakehouse(settings)
-        kept = (
-            unchanged_tables(lakehouse, settings.dbt_project, models, partition)
-            if started_by_nobody(context.run)
-            else frozenset[str]()
-        )
+        kept: frozenset[str] = frozenset()
+        if started_by_nobody(context.run):
+            kept = unchanged_tables(lakehouse, settings.dbt_project, models, partition)
         wanted = [model.name for model in models if model.table not in kept]
         results = build(settings, wanted, partition, context.run.run_id) if wanted else []
         by_name = {result.name: result for result in results if result.kind == "model"}

@@ -40,8 +40,10 @@ MODELS = (  # not in the order in which they are built
     model("gold.orders", "gold.order_lines", EVENTS),
     model("gold.order_lines", LINES, PRODUCTS, whole=(PRODUCTS,)),
     model("mart.visits", EVENTS),
+    model("mart.totals", LINES, whole=(LINES,)),
 )
-ORDER = (MODELS[2], MODELS[1], MODELS[0], MODELS[3])
+VISITS = MODELS[3]
+ORDER = (MODELS[2], MODELS[1], MODELS[0], VISITS, MODELS[4])
 
 
 @dataclass
@@ -186,7 +188,7 @@ def test_the_same_rows_again_leave_everything_out(platform: Platform) -> None:
     ("table", "recomputed"),
     [
         (EVENTS, {"gold.orders", "mart.revenue", "mart.visits"}),
-        (LINES, {"gold.order_lines", "gold.orders", "mart.revenue"}),
+        (LINES, {"gold.order_lines", "gold.orders", "mart.revenue", "mart.totals"}),
         (PRODUCTS, {"gold.order_lines", "gold.orders", "mart.revenue"}),
     ],
 )
@@ -200,7 +202,7 @@ def test_what_reads_a_change_is_recomputed_and_what_reads_that(
 def test_a_change_of_another_date_concerns_only_what_reads_all_dates(platform: Platform) -> None:
     platform.publish(EVENTS, DAYS[1], 2)
     platform.publish(LINES, DAYS[1], 2)
-    assert {one.table for one in MODELS} - platform.left_out(DAYS[0]) == {"mart.revenue"}
+    assert {one.table for one in MODELS} - platform.left_out(DAYS[0]) == {"mart.revenue", "mart.totals"}
 
 
 def test_another_definition_is_recomputed(platform: Platform) -> None:
@@ -221,10 +223,24 @@ def test_what_has_no_stamp_or_was_never_made_is_recomputed(platform: Platform) -
     assert "mart.visits" not in platform.left_out(DAYS[0])
 
 
+def test_what_reads_all_dates_is_recomputed_as_long_as_one_of_them_is_forgotten(platform: Platform) -> None:
+    for number, day in ((1, DAYS[1]), (1, DAYS[0])):
+        platform.publish(LINES, day, number)
+    for _ in range(3):
+        platform.expire(LINES)  # all that is left is that of the first date, as it was
+    platform.build(DAYS[0], frozenset())
+    platform.publish(LINES, DAYS[1], 2)
+    platform.publish(LINES, DAYS[0], 1)
+    for _ in range(2):
+        platform.expire(LINES)
+    platform.commits["mart.totals"][-1] = replace(platform.commits["mart.totals"][-1], at=platform.now)
+    assert "mart.totals" not in platform.left_out(DAYS[0])
+
+
 def test_other_columns_of_an_input_are_a_change(platform: Platform) -> None:
     held = {**platform.held(), EVENTS: Held(platform.progress(EVENTS), 1)}
     found = unchanged(MODELS, {one.name: platform.definition(one) for one in MODELS}, held, DAYS[0])
-    assert found == {"gold.order_lines"}
+    assert found == {"gold.order_lines", "mart.totals"}
 
 
 @pytest.mark.parametrize(
@@ -243,7 +259,7 @@ def test_other_columns_of_an_input_are_a_change(platform: Platform) -> None:
     ],
 )
 def test_what_is_no_function_of_its_tables_has_no_stamp(sql: str) -> None:
-    assert not repeatable(MODELS[3], sql)
+    assert not repeatable(VISITS, sql)
 
 
 def test_comments_names_and_values_are_no_reason_to_recompute() -> None:
@@ -252,7 +268,7 @@ def test_comments_names_and_values_are_no_reason_to_recompute() -> None:
     select day, current_price, 'error' /* random() */ from "dev"."silver_partition"."events"
     where (day = getvariable('platform_partition') or getvariable('platform_partition') is null)
     """
-    assert repeatable(MODELS[3], sql)
+    assert repeatable(VISITS, sql)
 
 
 def test_every_function_that_duckdb_calls_unstable_is_known() -> None:
@@ -262,7 +278,7 @@ def test_every_function_that_duckdb_calls_unstable_is_known() -> None:
             "WHERE stability <> 'CONSISTENT' OR macro_definition SIMILAR TO '.*(current_|now\\(|random).*'"
         ).fetchall()
     assert len(functions) > 20
-    assert [name for (name,) in functions if repeatable(MODELS[3], f"select {name}() from silver.events")] == []
+    assert [name for (name,) in functions if repeatable(VISITS, f"select {name}() from silver.events")] == []
 
 
 def test_a_definition_changes_with_sql_contract_and_macros_and_is_unknown_where_it_reads_the_environment(
