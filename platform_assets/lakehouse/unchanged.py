@@ -26,22 +26,22 @@ if TYPE_CHECKING:
     from platform_assets.lakehouse.catalog import Lakehouse
     from platform_assets.lakehouse.progress import Progress
 
-
-_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/|{#.*?#}", re.DOTALL)
+# A comment; or, to be kept, a text or a name, in which `--` begins none.
+_COMMENT = re.compile(r"""('[^']*'|"[^"]*")|--[^\n]*|/\*.*?\*/|{#.*?#}""", re.DOTALL)
 # What Jinja may read beside the files; the var `partition` is the run's partition.
 _OUTSIDE = re.compile(r"\b(?:env_var|run_started_at|invocation_id|modules|run_query|var\((?!\s*'partition'))")
 # What two computations of the same rows may differ in: clocks, chance, the connection, files, and the columns that tell
 # of the platform, which no data version counts. `test_unchanged.py` holds it against DuckDB's own list.
 _NOT_REPEATABLE = re.compile(
     r"\b(?:now|today|ago|get_current_\w+|current_\w+|transaction_timestamp|txid_current|random|setseed|\w*uuid\w*"
-    r"|nextval|currval|setval|in_search_path|(?:session_)?user|(?:pg|inet|map_to_pg)_\w+|vector_type|stats|error|sleep_ms|write_log"
+    r"|nextval|currval|setval|in_search_path|(?:session_)?user|(?:pg|inet|map_to_pg)_\w+|vector_type"
+    r"|stats|error|sleep_ms|write_log"
     r"|getvariable(?!\('platform_partition'\))|(?:read|sniff|parquet|query|duckdb|pragma)\w*|\w+_scan|glob)\s*\("
     r"|\b(?:current_(?:date|time|timestamp)|localtime|localtimestamp|tablesample|using\s+sample)\b"
     r"|\b(?:from|join)\s+'"
     r"|(?<!\w)_\w",
-    re.IGNORECASE,
 )
-_TABLE = re.compile(r"\b(silver|gold|mart)(?:_partition)?\.(\w+)")
+_TABLE = re.compile(r"\b(silver|gold|mart)(?:_partition)?\s*\.\s*(\w+)")
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def definitions_of(dbt_project: Path, models: Collection[DbtModel]) -> dict[str,
     for model in models:
         own = [path.read_bytes() for path in sorted((dbt_project / "models").rglob(f"{model.name}.*"))]
         jinja = "\n".join([model.sql_path.read_text(encoding="utf-8"), *called])
-        if not _OUTSIDE.search(_COMMENT.sub("", jinja)):
+        if not _OUTSIDE.search(_without_comments(jinja)):
             contents = [*shared, *own, repr(model.contract).encode()]  # the YAML may have another name
             found[model.name] = _digest([hashlib.sha256(content).hexdigest() for content in contents])
     return found
@@ -167,9 +167,13 @@ def repeatable(model: DbtModel, compiled: str) -> bool:
         model: with what it declares to read: neither itself nor a table that it names without `ref` or `source`.
         compiled: the SQL that DuckDB executes.
     """
-    sql = _COMMENT.sub("", compiled).replace('"', "")
+    sql = _without_comments(compiled).replace('"', "").lower()
     named = {f"{layer}.{table}" for layer, table in _TABLE.findall(sql)}
     return named <= set(model.depends_on) and not _NOT_REPEATABLE.search(sql)
+
+
+def _without_comments(text: str) -> str:
+    return _COMMENT.sub(r"\1", text)
 
 
 def _digest(what: Sequence[object]) -> str:

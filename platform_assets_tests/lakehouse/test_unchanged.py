@@ -255,6 +255,9 @@ def test_other_columns_of_an_input_are_a_change(platform: Platform) -> None:
         "select * from read_parquet('a.parquet')",
         "select * from 'a.parquet'",
         "select * from silver.lines",
+        "select * from SILVER . LINES",
+        "select '--', NOW() from silver.events",
+        'select "a--b", random() from silver.events',
         'select * from memory."mart"."visits"',
     ],
 )
