@@ -2,12 +2,13 @@
 
 Models that read one another are one operation, which always builds all of them: dbt skips what is downstream of a model
 that failed, and no check is left out (of an operation that can be subset, an automated run selects the assets without
-their checks).
+their checks). In a run that nobody started, what is unchanged (`lakehouse.unchanged`) is reported as it is: its
+materialisation answers the update that asked for it, and its check holds of the rows that it still has.
 
 No `from __future__ import annotations` here: Dagster does not resolve the annotation of a run's context then.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from platform_assets.assets.failures import RETRIES, PermanentFailure, passing_message, told_apart
+from platform_assets.assets.requests import started_by_nobody
 from platform_assets.assets.tables import (
     CONTRACT_CHECK,
     WHOLE_TABLE,
@@ -74,15 +76,23 @@ def _models_asset(models: Sequence[DbtModel]) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         from platform_assets.lakehouse.catalog import Lakehouse
         from platform_assets.lakehouse.dbt_run import build
+        from platform_assets.lakehouse.unchanged import unchanged_tables
 
         settings = load_settings()
         partition = run_partition(context)
-        results = build(settings, [model.name for model in models], partition, context.run.run_id)
-        by_name = {result.name: result for result in results if result.kind == "model"}
         lakehouse = Lakehouse(settings)
+        kept: frozenset[str] = frozenset()
+        if started_by_nobody(context.run):
+            kept = unchanged_tables(lakehouse, settings.dbt_project, models, partition)
+        wanted = [model.name for model in models if model.table not in kept]
+        results = build(settings, wanted, partition, context.run.run_id) if wanted else []
+        by_name = {result.name: result for result in results if result.kind == "model"}
         failed: list[str] = []
         passing = []
         for model in models:
+            if model.table in kept:
+                yield from _published(model, lakehouse, partition, {"unchanged": True})
+                continue
             result = by_name.get(model.name)
             if result is None or result.status != "success":
                 failed.append(f"{model.table}: {_why(result)}")
@@ -92,7 +102,7 @@ def _models_asset(models: Sequence[DbtModel]) -> dg.AssetsDefinition:
                 if not passing[-1]:  # what passes says nothing about the rows
                     yield _failed_check(model, _why(result))
             else:
-                yield from _published(model, lakehouse, partition, result)
+                yield from _published(model, lakehouse, partition, {"seconds": round(result.seconds, 3)})
         if failed:
             reason = "; ".join(failed)
             raise dg.Failure(reason) if passing and all(passing) else PermanentFailure(reason)
@@ -124,8 +134,9 @@ def _failed_check(model: DbtModel, why: str) -> dg.AssetCheckResult:
 
 
 def _published(
-    model: DbtModel, lakehouse: "Lakehouse", partition: "date | None", result: "NodeResult"
+    model: DbtModel, lakehouse: "Lakehouse", partition: "date | None", told: Mapping[str, Any]
 ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+    from platform_assets.lakehouse.progress import progress
     from platform_assets.lakehouse.statistics import partition_rows, statistics
 
     table = lakehouse.catalog.load_table(model.table)
@@ -135,13 +146,12 @@ def _published(
         "dagster/uri": table.location(),
         "snapshot_id": str(snapshot.snapshot_id) if snapshot else None,
         "dagster/row_count": rows,
-        "seconds": round(result.seconds, 3),
+        **told,
     }
     if partition is not None:
         rows = partition_rows(table, partition)
         metadata["dagster/partition_row_count"] = rows
-    summary = snapshot.summary if snapshot else None
-    version = summary.additional_properties.get("platform.data-version") if summary else None
+    version = progress(table).version(partition)
     yield dg.MaterializeResult(
         asset_key=asset_key(model.table),
         data_version=None if version is None else dg.DataVersion(version),

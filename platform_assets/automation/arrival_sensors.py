@@ -21,9 +21,10 @@ from dagster import _check as check
 
 from platform_assets.assets.freshness import checks_of_operations
 from platform_assets.assets.landing import landing_key
+from platform_assets.assets.requests import ARRIVAL_TAG
 from platform_assets.assets.tables import daily_partitions
 from platform_assets.automation.conditions import LIVE_TAGS
-from platform_assets.automation.failures import ARRIVAL_TAG, delay_after
+from platform_assets.automation.failures import delay_after
 from platform_assets.ingestion.connectors import ConnectorError, Context, collect
 from platform_assets.ingestion.connectors.polling import poll
 from platform_assets.ingestion.landing import Landing

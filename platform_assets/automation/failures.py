@@ -23,6 +23,7 @@ from dagster import _check as check
 
 from platform_assets.assets.failures import PERMANENT
 from platform_assets.assets.freshness import checks_of_operations
+from platform_assets.assets.requests import ARRIVAL_TAG, MENDS_TAG, own
 from platform_assets.automation.conditions import LIVE_TAGS, derived_tables
 from platform_assets.ingestion.parked import Parked, ParkedPartitions, utc
 from platform_assets.settings import load_settings
@@ -34,11 +35,9 @@ if TYPE_CHECKING:
 
     from platform_assets.settings import Settings
 
-ARRIVAL_TAG = "platform/arrival"
-ATTEMPT_TAG, MENDS_TAG = "platform/attempt", "platform/mends"
+ATTEMPT_TAG = "platform/attempt"
 MOST_ATTEMPTS = 6
 FIRST_DELAY, LONGEST_DELAY = timedelta(seconds=30), timedelta(minutes=15)
-_OWN_TAGS = (ARRIVAL_TAG, MENDS_TAG, "dagster/from_automation_condition")
 _PARTITION_TAG, _WILL_RETRY_TAG = "dagster/partition", "dagster/will_retry"
 _STOPPED = {dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED}
 _LOOK_BACK = timedelta(days=1)  # of the first tick
@@ -99,7 +98,7 @@ class _Tick:
         all_settled = True
         for record in records:
             run = record.dagster_run
-            looked_at = _own(run) and run.tags.get(_WILL_RETRY_TAG) != "true"
+            looked_at = own(run) and run.tags.get(_WILL_RETRY_TAG) != "true"
             all_settled = (not looked_at or self._settled(record)) and all_settled
             if all_settled:
                 since = max(since, utc(record.update_timestamp))
@@ -179,7 +178,7 @@ class _Tick:
         for run in self.instance.get_runs(dg.RunsFilter(tags=tags, created_after=moment)):
             if run.run_id == besides or run.tags.get(_PARTITION_TAG, "") != partition:
                 continue
-            if run.status is dg.DagsterRunStatus.SUCCESS or (_own(run) and run.status not in _STOPPED):
+            if run.status is dg.DagsterRunStatus.SUCCESS or (own(run) and run.status not in _STOPPED):
                 answered |= run.asset_selection or frozenset()
             elif not run.is_finished:
                 busy |= run.asset_selection or frozenset()
@@ -252,11 +251,6 @@ class _Failed:
     def lost(self, step: str) -> list[dg.AssetKey]:
         """The tables of the step that it did not make."""
         return [key for key in self.planned[step] if key in self.unmade]
-
-
-def _own(run: dg.DagsterRun) -> bool:
-    """Whether the platform asked for it, not a person or a backfill."""
-    return any(tag in run.tags for tag in _OWN_TAGS)
 
 
 def _events(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[dg.DagsterEvent]:

@@ -2,12 +2,14 @@
 
 A run is handed over in environment variables, because dbt parses the whole project again when a dbt var changes:
 PLATFORM_PARTITION (ISO date, or empty for all partitions), PLATFORM_RUN_ID, and PLATFORM_DBT_MODELS (names of the
-models to build, comma-separated; only what they read is opened). Without them, as in `dbt build` by hand, everything
-is opened and everything is rebuilt.
+models to build, comma-separated; only what they read is opened), and PLATFORM_DBT_DEFINITIONS (JSON of their digests by
+name, taken before dbt read the files). Without them, as in `dbt build` by hand, everything is opened, everything is
+rebuilt, and nothing says what it was made of.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -22,7 +24,9 @@ from platform_assets.contracts.rules import REFERENCES, quote
 from platform_assets.lakehouse import publisher
 from platform_assets.lakehouse.audit import ContractBroken, Finding
 from platform_assets.lakehouse.catalog import Lakehouse, LakehouseError
+from platform_assets.lakehouse.progress import MADE_OF
 from platform_assets.lakehouse.reader import table_relation
+from platform_assets.lakehouse.unchanged import Held, made_of, repeatable
 from platform_assets.settings import load_settings
 from platform_assets.sources.contracts import silver_contract
 from platform_assets.sources.registry import load_sources
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
 PARTITION_VARIABLE = "PLATFORM_PARTITION"
 RUN_ID_VARIABLE = "PLATFORM_RUN_ID"
 MODELS_VARIABLE = "PLATFORM_DBT_MODELS"
+DEFINITIONS_VARIABLE = "PLATFORM_DBT_DEFINITIONS"
 ALL_PARTITIONS = "all"
 _READABLE_LAYERS = ("silver", *LAYERS)
 
@@ -57,6 +62,8 @@ class Plugin(BasePlugin):
                 contract = silver_contract(source, table).published()
                 self._contracts[contract.table] = contract
         self._selected = _selected(self._models)
+        self._definitions: dict[str, str] = json.loads(os.environ.get(DEFINITIONS_VARIABLE) or "{}")
+        self._held: dict[str, Held] = {}
 
     def update_connection_config(self, creds: DuckDBCredentials, config: dict[str, Any]) -> None:  # noqa: ARG002 - dbt's signature
         """DuckDB spills under the platform's home."""
@@ -91,18 +98,21 @@ class Plugin(BasePlugin):
         cursor = self._connection.cursor()
         try:
             self.configure_cursor(cursor)
-            self._publish(cursor, self._models[name].contract, computed.path)
+            self._publish(cursor, self._models[name], computed.path, str(target_config.config["compiled"]))
             self._open(cursor, name)
         except (ContractBroken, LakehouseError) as error:
             raise DbtRuntimeError(str(error)) from error
         finally:
             cursor.close()
 
-    def _publish(self, cursor: DuckDBPyConnection, contract: Contract, computed: str) -> None:
+    def _publish(self, cursor: DuckDBPyConnection, model: DbtModel, computed: str, compiled: str) -> None:
+        contract = model.contract
         _refuse_other_columns(cursor, contract, computed)
         _refuse_dangling_references(cursor, contract, computed)
         rows = cursor.execute(f"SELECT count(*) FROM {computed}").fetchone()
         partition = self._partition if contract.partition_column else None
+        definition = self._definitions.get(model.name) if repeatable(model, compiled) else None
+        stamp = made_of(model, definition, self._held, partition)
         publisher.replace(
             self._lakehouse,
             contract,
@@ -114,6 +124,7 @@ class Plugin(BasePlugin):
                 "platform.rows-out": str(rows[0] if rows else 0),
                 "platform.run-id": os.environ.get(RUN_ID_VARIABLE, ""),
                 "platform.writer": "dbt",
+                **({} if stamp is None else {MADE_OF: stamp}),
             },
         )
 
@@ -131,6 +142,8 @@ class Plugin(BasePlugin):
         contract = self._contracts.get(name)
         column = contract.partition_column if contract else None
         table = self._lakehouse.find(name)
+        if table is not None:
+            self._held[name] = Held.by(table)
         # Nobody can say which rows of an undeclared table are the run's partition: all of them would be taken for it.
         if contract is None and (table is None or (self._selected and self._partition)):
             raise LakehouseError(

@@ -12,6 +12,7 @@ runs of the same process take turns.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Literal
 
 from platform_assets.contracts.dbt_yaml import load_models
 from platform_assets.lakehouse.catalog import LakehouseError
+from platform_assets.lakehouse.unchanged import definitions_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -87,18 +89,20 @@ def build(settings: Settings, models: Sequence[str], partition: date | None, run
     Raises:
         LakehouseError: a model does not exist, or dbt failed before the first model; the message says why.
     """
-    known = {model.name for model in load_models(settings.dbt_project)}
-    unknown = sorted(set(models) - known)
+    known = {model.name: model for model in load_models(settings.dbt_project)}
+    unknown = sorted(set(models) - known.keys())
     if unknown or not models:
         missing = ", ".join(unknown) or "to build"
         raise LakehouseError(f"dbt has no model {missing}; there are {', '.join(sorted(known))}")
     home = settings.home.resolve()
+    definitions = definitions_of(settings.dbt_project, [known[name] for name in models])
     environment = {
         "PLATFORM_HOME": str(home),
         "PLATFORM_DBT_PROJECT": str(settings.dbt_project),
         "PLATFORM_PARTITION": partition.isoformat() if partition else "",
         "PLATFORM_RUN_ID": run_id,
         "PLATFORM_DBT_MODELS": ",".join(models),
+        "PLATFORM_DBT_DEFINITIONS": json.dumps(definitions),
     }
     with _ONE_DBT, _environment(environment), _target_folder(home / "dbt") as target:
         return [_node_result(result) for result in _invoke(settings.dbt_project, models, target)]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot
 
+MADE_OF = "platform.made-of"  # stamped on what dbt publishes (`lakehouse.unchanged`)
 _TOUCHED = "platform.touched-dates"  # stamped on bronze: event dates of the rows that came or went
 _LATE_ARRIVAL = timedelta(days=2)
 
@@ -29,6 +30,7 @@ class Commit:
         touched: event dates that its rows belong to, where the table says so (bronze).
         rows_in: rows of the partition that the table below held when this one was made of it; None if not counted.
         rows_duplicate: how many of them were dropped because a later row has the same key.
+        made_of: what they were made of, in short, where that is stamped (`lakehouse.unchanged`).
     """
 
     at: datetime
@@ -38,6 +40,7 @@ class Commit:
     touched: tuple[date, ...] | None = None
     rows_in: int | None = None
     rows_duplicate: int | None = None
+    made_of: str | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Progress:
         rows_in: rows that the newest making accounts for, where they are counted.
         rows_duplicate: rows that the newest making dropped as duplicates, where they are counted.
         versions: of the rows of each partition as they are now.
+        made_of: what each partition was made of when it was made last, where that is stamped.
         arrivals: when new rows came, oldest first; a rebuild of an old partition brings none.
         remembered_since: the oldest snapshot that is left, if older ones have expired: what was made before is unknown.
     """
@@ -59,6 +63,7 @@ class Progress:
     rows_in: Mapping[date | None, int] = field(default_factory=dict)
     rows_duplicate: Mapping[date | None, int] = field(default_factory=dict)
     versions: Mapping[date | None, str] = field(default_factory=dict)
+    made_of: Mapping[date | None, str | None] = field(default_factory=dict)
     arrivals: tuple[datetime, ...] = ()
     remembered_since: datetime | None = None
 
@@ -70,6 +75,10 @@ class Progress:
     def version(self, partition: date | None) -> str | None:
         """The version of the rows of a partition; None if what made it is forgotten."""
         return self.versions.get(partition, self.versions.get(None))
+
+    def made_of_what(self, partition: date | None) -> str | None:
+        """What a partition was made of, alone or with all others; None if that is unknown."""
+        return self.made_of.get(partition, self.made_of.get(None))
 
     def changed_at(self, partition: date | None) -> datetime | None:
         """When the partition last changed; with None, when anything in the table did."""
@@ -94,12 +103,15 @@ def progress_of(commits: Iterable[Commit]) -> Progress:
     rows_duplicate: dict[date | None, int] = {}
     versions: dict[date | None, str] = {}
     present: dict[date | None, str] = {}
+    made_of: dict[date | None, str | None] = {}
     arrivals = []
     for commit in commits:
         made[commit.partition] = commit.at
         if commit.partition is None:
             present.clear()
+            made_of.clear()
         present[commit.partition] = commit.version
+        made_of[commit.partition] = commit.made_of
         if commit.touched is not None:
             changed.update(dict.fromkeys(commit.touched, commit.at))
             if commit.touched and commit.partition and commit.at.date() - commit.partition < _LATE_ARRIVAL:
@@ -111,7 +123,7 @@ def progress_of(commits: Iterable[Commit]) -> Progress:
             rows_in[commit.partition] = commit.rows_in
         if commit.rows_duplicate is not None:
             rows_duplicate[commit.partition] = commit.rows_duplicate
-    return Progress(changed, made, rows_in, rows_duplicate, present, tuple(arrivals))
+    return Progress(changed, made, rows_in, rows_duplicate, present, made_of, tuple(arrivals))
 
 
 def commits_of(table: Table) -> list[Commit]:
@@ -129,6 +141,7 @@ def commits_of(table: Table) -> list[Commit]:
                 touched=None if touched is None else tuple(map(date.fromisoformat, json.loads(touched))),
                 rows_in=_count(said.get("platform.rows-in")),
                 rows_duplicate=_count(said.get("platform.rows-duplicate")),
+                made_of=said.get(MADE_OF),
             )
         )
     return found

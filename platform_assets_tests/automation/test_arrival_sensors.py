@@ -15,9 +15,9 @@ import pytest
 from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 
+from platform_assets.assets.requests import ARRIVAL_TAG
 from platform_assets.automation import arrival_sensors
 from platform_assets.automation.arrival_sensors import arrival_sensor
-from platform_assets.automation.failures import ARRIVAL_TAG
 from platform_assets.definitions import build_definitions
 from platform_assets.ingestion import rest
 from platform_assets.ingestion.connectors import ConnectorError

@@ -12,9 +12,10 @@ import dagster as dg
 import pytest
 
 from platform_assets.assets.failures import PermanentFailure, told_apart
+from platform_assets.assets.requests import ARRIVAL_TAG
 from platform_assets.automation import failures
 from platform_assets.automation.conditions import on_arrival, on_update
-from platform_assets.automation.failures import ARRIVAL_TAG, ATTEMPT_TAG, MOST_ATTEMPTS, mend_failed_sensor
+from platform_assets.automation.failures import ATTEMPT_TAG, MOST_ATTEMPTS, mend_failed_sensor
 from platform_assets.definitions import build_definitions
 from platform_assets.ingestion.parked import ParkedPartitions
 from platform_assets.lakehouse.publisher import ConcurrentPublish

@@ -20,8 +20,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from platform_assets.assets.requests import ARRIVAL_TAG
 from platform_assets.automation import arrival_sensors
-from platform_assets.automation.failures import ARRIVAL_TAG
 from platform_assets.ingestion.bronze import Ingested, ingest
 from platform_assets.ingestion.landing import Landing
 from platform_assets.ingestion.ledger import Ledger

@@ -20,6 +20,7 @@ from platform_assets.contracts.rules import quote
 from platform_assets.lakehouse import publisher, reader
 from platform_assets.lakehouse.catalog import Lakehouse, LakehouseError
 from platform_assets.lakehouse.dbt_run import NodeResult, build
+from platform_assets.lakehouse.unchanged import unchanged_tables
 from platform_assets.settings import CHECKOUT, Settings
 from platform_assets.sources.contracts import silver_contract
 from platform_assets.sources.registry import load_sources
@@ -224,6 +225,30 @@ def test_snapshots_say_which_run_built_which_partition(settings: Settings, shop:
         "run-id": "run-1",
         "writer": "dbt",
     }
+
+
+def test_every_model_is_left_out_until_something_that_it_reads_has_changed(settings: Settings, shop: Lakehouse) -> None:
+    publish_silver(shop, "events_clean", [event(1, FIRST, "ann", "click")], FIRST)
+    models = load_models(settings.dbt_project)
+    dated = {model for model in models if model.partition_column}
+    undated = set(models) - dated
+
+    def left_out() -> set[str]:
+        return {
+            table.split(".")[1]
+            for together, day in ((dated, FIRST), (undated, None))
+            for table in unchanged_tables(shop, settings.dbt_project, together, day)
+        }
+
+    assert left_out() == set()
+    build(settings, [model.name for model in undated], None, "run-1")
+    build(settings, [model.name for model in dated], FIRST, "run-2")
+    assert left_out() == {model.name for model in models}
+
+    publish_silver(shop, "fakestore_products", [product(1), product(2), product(3), product(4)], None)
+    assert left_out() == {"dim_users", *EVENT_MODELS}
+    publish_silver(shop, "events_clean", [event(2, FIRST, "ann", "click")], FIRST)
+    assert left_out() == {"dim_users"}
 
 
 def test_broken_contract_keeps_the_last_good_snapshot_and_skips_what_reads_it(

@@ -15,7 +15,8 @@
   {{ adapter.commit() }}
   {%- set rows = run_query("select count(*) from " ~ computed)[0][0] -%}
 
-  {% do adapter.store_relation("lakehouse", this, adapter.get_columns_in_relation(computed), computed | string, "table", config) %}
+  {%- set columns = adapter.get_columns_in_relation(computed) -%}
+  {% do adapter.store_relation("lakehouse", this, columns, computed | string, "table", {"compiled": compiled_code}) %}
   {% call statement("drop_computed", auto_begin=False) -%}
     drop table {{ computed }}
   {%- endcall %}
