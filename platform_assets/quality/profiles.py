@@ -15,6 +15,7 @@ What tells of the platform (`_landed_at`), and the date of the partition, have n
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 _HASH_BUCKETS = 32
 _PER_DOUBLING = 4
+_LARGEST = math.nextafter(1024.0, 0.0)  # as a power of two, of a double
 _NUMBERS = {"integer", "double"}
 _LISTED, _HASHED, _ENDLESS = "=", "#", "endless"  # of the names of buckets
 _UNDIVIDED = {"date", "timestamp", "object", "array"}
@@ -199,7 +201,7 @@ def bucket_in_words(bucket: str) -> str:
         return f"one of {_HASH_BUCKETS} groups of values" if kind == _HASHED else "what has no end"
     if kind == "0":
         return "zero"
-    low, high = (2 ** (place / _PER_DOUBLING) for place in (int(rest), int(rest) + 1))
+    low, high = (2 ** min(place / _PER_DOUBLING, _LARGEST) for place in (int(rest), int(rest) + 1))
     return f"{kind.strip('+')}{low:.4g} to {kind.strip('+')}{high:.4g}"
 
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import duckdb
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from platform_assets.contracts.kinds import literal
@@ -100,6 +100,8 @@ def test_a_text_is_in_a_bucket_of_the_list_or_of_its_hash_or_in_none(
 
 
 @given(number=st.floats(allow_nan=True, allow_infinity=True))
+@example(number=1.7976931348623157e308)
+@example(number=5e-324)
 def test_a_number_is_in_the_bucket_of_its_order_of_magnitude(
     connection: duckdb.DuckDBPyConnection, number: float
 ) -> None:
