@@ -232,7 +232,7 @@ def test_dagster_yaml_means_what_it_says(tmp_path: Path) -> None:
         assert not instance.run_retries_retry_on_asset_or_op_failure
         assert instance.run_monitoring_enabled
         assert not instance.telemetry_enabled
-        assert instance.get_settings("freshness") == {"enabled": True}
+        assert instance.get_settings("freshness") == {"enabled": False}  # ours is told instead
         assert instance.get_settings("sensors")["use_threads"]
 
 
