@@ -41,7 +41,11 @@ def _options() -> argparse.Namespace:
 
 
 def _live_through(chosen: argparse.Namespace, home: Path, told: TextIO) -> int:
+    import sqlalchemy.orm  # noqa: F401 - before the page and the day do, whose threads would meet in the middle of it
+
+    from platform_assets.lakehouse.catalog import Lakehouse
     from platform_assets.serving.pages.app import app as pages
+    from platform_assets.serving.pages.evaluation import Evaluations, Evaluator
     from platform_assets_tests.simulated_day.agreement import Agreement, dagit
     from platform_assets_tests.simulated_day.claims import claims
     from platform_assets_tests.simulated_day.day import Day, live, platform
@@ -68,7 +72,7 @@ def _live_through(chosen: argparse.Namespace, home: Path, told: TextIO) -> int:
     with (
         platform(home, os.environ) as settings,
         dagit(home / "dagit.log") as dagit_url,
-        serving(pages(settings)) as pages_url,
+        serving(pages(settings, Evaluations(Evaluator(Lakehouse(settings)), fresh_seconds=0))) as pages_url,
     ):
         agreement = Agreement(pages_url, dagit_url)
         day = live(settings, Clock(), steps, tell)

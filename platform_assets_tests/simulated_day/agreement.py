@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ query States {
   }
 }
 """
+_PATIENCE_SECONDS = 60
 _HEALTH = {"HEALTHY": "PASS", "WARNING": "WARN", "DEGRADED": "FAIL", "UNKNOWN": "UNKNOWN"}
 Said = dict[str, tuple[Any, ...]]
 
@@ -45,14 +48,15 @@ class Agreement:
     """Asks all three, again and again."""
 
     def __init__(self, pages_url: str, dagit_url: str) -> None:
-        # The page shows what it looked at some seconds ago to whoever does not say that he wants to know now.
-        self._pages = httpx.Client(base_url=pages_url, timeout=60, headers={"Cache-Control": "no-cache"})
+        self._pages = httpx.Client(
+            base_url=pages_url, timeout=60, headers={"Cache-Control": "no-cache"}
+        )  # now, not some seconds ago
         self._dagit = httpx.Client(base_url=dagit_url, timeout=60)
 
     def disagreements(self) -> list[str]:
         """What they do not say alike, in words; the command line is what the others are compared with."""
         by_command = _rows(json.loads(_command("freshness", "--json")))
-        by_page = _rows(self._pages.get("/freshness.json").raise_for_status().json())
+        by_page = _rows(self._ask_page())
         told = [
             f"{table}: the page says {by_page.get(table)}, the command line {said}"
             for table, said in by_command.items()
@@ -65,6 +69,18 @@ class Agreement:
             if by_dagit.get(table) != said[0]
         ]
 
+    def _ask_page(self) -> list[dict[str, Any]]:
+        """What the page says of this moment: it rests between two looks, and says when the last one was."""
+        asked, deadline = datetime.now(UTC), time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            answer = self._pages.get("/freshness.json").raise_for_status()
+            if datetime.fromisoformat(answer.headers["Evaluated-At"]) >= asked:
+                rows: list[dict[str, Any]] = answer.json()
+                return rows
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the page has not looked at the tables for {_PATIENCE_SECONDS} s")
+            time.sleep(0.1)
+
     def _ask_dagit(self) -> dict[str, str]:
         answer = self._dagit.post("/graphql", json={"query": _STATES}).raise_for_status().json()
         return {".".join(node["assetKey"]["path"]): _state(node) for node in answer["data"]["assetNodes"]}
@@ -76,10 +92,11 @@ def _command(*arguments: str) -> str:
 
 
 def _rows(rows: list[dict[str, Any]]) -> Said:
-    """What does not change by itself from one second to the next."""
-    names = ("state", "partition", "expected_partition", "rows", "blame")
+    """What does not change by itself from one second to the next; of whom to blame, which table and since when."""
+    names = ("state", "partition", "expected_partition", "rows")
     return {
-        row["table"]: tuple(json.dumps(row[name]) if name == "blame" else row[name] for name in names) for row in rows
+        row["table"]: (*(row[name] for name in names), *((row["blame"] or {}).get(name) for name in ("table", "since")))
+        for row in rows
     }
 
 
