@@ -13,7 +13,6 @@ from typing import Any
 import dagster as dg
 from dagster._core.definitions.automation_tick_evaluation_context import build_run_requests
 
-from platform_assets.assets.freshness import checks_of_operations
 from platform_assets.automation.arrival_sensors import arrival_sensor
 from platform_assets.definitions import build_definitions
 from platform_assets.lakehouse.catalog import Lakehouse
@@ -82,15 +81,14 @@ class GraphRunner:
         run_config: dict[str, object] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> dg.ExecuteInProcessResult:
-        """Materialises assets in one run, with the checks that the platform asks for."""
-        keys = frozenset(dg.AssetKey.from_user_string(asset) for asset in assets)
-        checks = frozenset(checks_of_operations(self.defs.resolve_asset_graph(), keys))
-        job = self.defs.resolve_implicit_global_asset_job_def()
-        result = job.get_subset(asset_selection=keys, asset_check_selection=checks).execute_in_process(
+        """Materialises assets in one run, as from Dagit."""
+        keys = [dg.AssetKey.from_user_string(asset) for asset in assets]
+        result = self.defs.resolve_implicit_global_asset_job_def().execute_in_process(
             run_config=run_config,
             instance=self.instance,
             partition_key=partition,
             raise_on_error=False,
+            asset_selection=keys,
             tags=tags,
         )
         failures = [str(event.step_failure_data.error) for event in result.all_events if event.is_step_failure]
