@@ -175,7 +175,7 @@ def test_the_overview_of_orders_shows_description_columns_freshness_owner_and_pl
 def test_the_checks_of_orders_are_there_and_passed(page: Page, platform: Platform, shoot: Shoot) -> None:
     page.goto(f"{platform.dagit_url}/assets/gold/fact_orders?view=checks")
     body = page.locator("body")
-    for text in ("Checks (1)", "contract", "Succeeded", "This is a blocking asset check.", "Passed"):
+    for text in ("Checks (2)", "contract", "fresh", "Succeeded", "This is a blocking asset check.", "Passed"):
         expect(body).to_contain_text(text)
     shoot("fact_orders-checks")
 
