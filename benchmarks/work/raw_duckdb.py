@@ -67,7 +67,8 @@ def _once(given: Path, output: Path, layers: Sequence[str]) -> dict[str, float]:
 def _bronze(connection: duckdb.DuckDBPyConnection, given: Path, output: Path, day: str) -> None:
     columns = ", ".join(f"{name}: '{kind}'" for name, kind in JSON_COLUMNS.items())
     connection.execute(
-        f"CREATE TEMP TABLE rows AS SELECT *, {EVENT_DATE.format(arrived=day[5:])} AS event_date FROM read_json('{given}/source=web_events/{day}/*.jsonl', "
+        f"CREATE TEMP TABLE rows AS SELECT *, {EVENT_DATE.format(arrived=day[5:])} AS event_date "
+        f"FROM read_json('{given}/source=web_events/{day}/*.jsonl', "
         f"format = 'newline_delimited', columns = {{{columns}}}, hive_partitioning = false)"
     )
     connection.execute(f"COPY rows TO '{output}/bronze/{day}.parquet' {_PARQUET}")
@@ -84,8 +85,9 @@ def _silver(connection: duckdb.DuckDBPyConnection, given: Path, output: Path, da
         "WHERE place = 1"
     )
     connection.execute(
-        "CREATE TEMP TABLE tokens AS SELECT email, sha256($outer::BLOB || unhex(sha256($inner::BLOB || encode(email)))) "
-        "AS token FROM (SELECT DISTINCT email FROM staged WHERE email IS NOT NULL)",
+        "CREATE TEMP TABLE tokens AS "
+        "SELECT email, sha256($outer::BLOB || unhex(sha256($inner::BLOB || encode(email)))) AS token "
+        "FROM (SELECT DISTINCT email FROM staged WHERE email IS NOT NULL)",
         {"inner": inner, "outer": outer},
     )
     raw = ", ".join(f"raw_{name}" for name in RAW)
