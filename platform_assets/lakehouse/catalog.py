@@ -21,13 +21,12 @@ if TYPE_CHECKING:
 
 CATALOG_NAME = "platform"
 Made = TypeVar("Made")
-# A commit that meets another one must fail, so that its author looks again at what it is about to publish (I4).
-# Planning a table reads every manifest: many small commits are merged into few.
-_TABLE_PROPERTIES = {
+# A commit that meets another one must fail, so that its author looks again at what it is about to publish (I4). Each
+# leaves a copy of all metadata, of which the newest few help when something went wrong.
+TABLE_PROPERTIES = {
     "commit.retry.num-retries": "0",
-    "commit.manifest-merge.enabled": "true",
-    "commit.manifest.min-count-to-merge": "20",
     "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "20",
 }
 
 
@@ -86,7 +85,7 @@ class Lakehouse:
                     contract.table,
                     schema,
                     partition_spec=partition_spec(contract, schema),
-                    properties=_TABLE_PROPERTIES,
+                    properties=TABLE_PROPERTIES,
                 )
             except TableAlreadyExistsError:  # another run was quicker
                 found = self.catalog.load_table(contract.table)

@@ -14,13 +14,13 @@ from platform_assets.contracts.iceberg_schema import duckdb_type
 from platform_assets.contracts.rules import literal, quote
 from platform_assets.lakehouse.audit import ContractBroken, Finding, audit, audits_no_rows
 from platform_assets.lakehouse.catalog import Lakehouse, LakehouseError, local_path
+from platform_assets.lakehouse.commit import Replaced, commit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import date
 
     import duckdb
-    from pyiceberg.expressions import BooleanExpression
     from pyiceberg.table import Table
 
     from platform_assets.contracts.model import Contract
@@ -102,21 +102,15 @@ def replace(
         ContractBroken: the audit failed; the last good snapshot stays.
         ConcurrentPublish: the table has moved on since `base`, or was too busy; nothing was published.
     """
-    from pyiceberg.expressions import AlwaysTrue, EqualTo
-
-    if partition is None:
-        replaced: BooleanExpression = AlwaysTrue()
-    elif contract.partition_column is None:
+    if partition is not None and contract.partition_column is None:
         raise LakehouseError(f"{contract.table} has no partition column, so {partition} cannot be replaced in it")
-    else:
-        replaced = EqualTo(contract.partition_column, partition.isoformat())  # type: ignore[call-arg,misc]
     return _publish(
         lakehouse,
         contract,
         connection,
         source,
         base=base,
-        replaced=replaced,
+        replaced=Replaced(partition),
         partition=partition,
         properties=properties,
     )
@@ -135,7 +129,7 @@ def _publish(
     source: str,
     *,
     base: Table | None = None,
-    replaced: BooleanExpression | None = None,
+    replaced: Replaced | None = None,
     partition: date | None,
     properties: Mapping[str, str],
 ) -> Publication:
@@ -268,7 +262,7 @@ def _commit(
     lakehouse: Lakehouse,
     table: Table,
     files: list[Path],
-    replaced: BooleanExpression | None,
+    replaced: Replaced | None,
     properties: dict[str, str],
     *,
     attempts: int,
@@ -278,12 +272,7 @@ def _commit(
     name = ".".join(table.name())
     for _ in range(attempts):
         try:
-            with table.transaction() as transaction:
-                if replaced is not None and any(table.scan(row_filter=replaced).plan_files()):
-                    transaction.delete(replaced, snapshot_properties=properties)
-                # No file is a snapshot too: that there were no rows is what it says, and how fresh that is.
-                uris = [f"file://{path}" for path in files]
-                transaction.add_files(uris, snapshot_properties=properties, check_duplicate_files=False)
+            commit(table, [f"file://{path}" for path in files], replaced=replaced, properties=properties)
         except CommitFailedException:
             table = lakehouse.catalog.load_table(name)
         else:
