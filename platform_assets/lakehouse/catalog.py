@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import duckdb
-    from pyiceberg.catalog import Catalog
+    from pyiceberg.catalog.sql import SqlCatalog
     from pyiceberg.table import Table
 
     from platform_assets.contracts.model import Contract
@@ -39,10 +39,10 @@ class Lakehouse:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._catalog: Catalog | None = None
+        self._catalog: SqlCatalog | None = None
 
     @property
-    def catalog(self) -> Catalog:
+    def catalog(self) -> SqlCatalog:
         """The Iceberg catalog `platform`; its database is made on first use."""
         if self._catalog is None:
             from pyiceberg.catalog.sql import SqlCatalog
@@ -57,11 +57,17 @@ class Lakehouse:
 
     def tables(self) -> list[str]:
         """Names `layer.table` of all tables, sorted."""
-        return sorted(
-            ".".join(identifier)
-            for namespace in self.catalog.list_namespaces()
-            for identifier in self.catalog.list_tables(namespace)
-        )
+        return sorted(self.versions())
+
+    def versions(self) -> dict[str, str]:
+        """The newest metadata file of every table, by `layer.table`, in one query: another one after every commit."""
+        from pyiceberg.catalog.sql import IcebergTables
+        from sqlalchemy import select
+
+        columns = (IcebergTables.table_namespace, IcebergTables.table_name, IcebergTables.metadata_location)
+        ours = select(*columns).where(IcebergTables.catalog_name == self.catalog.name)
+        with self.catalog.engine.connect() as connection:
+            return {f"{layer}.{table}": str(location) for layer, table, location in connection.execute(ours)}
 
     def find(self, name: str) -> Table | None:
         """The table at its newest snapshot, or None if it was never published."""
