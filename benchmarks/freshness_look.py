@@ -27,9 +27,9 @@ from benchmarks.large_table import LAST_DAY, days, timed
 from platform_assets.contracts.iceberg_schema import duckdb_type
 from platform_assets.contracts.rules import quote
 from platform_assets.lakehouse.catalog import Lakehouse, local_path
-from platform_assets.lakehouse.commit import Replaced, commit
 from platform_assets.lakehouse.declared import declared_tables
 from platform_assets.lakehouse.freshness import table_freshness
+from platform_assets.lakehouse.manifests import Replaced, commit
 from platform_assets.settings import Settings
 from platform_assets.sources.registry import read_sources
 

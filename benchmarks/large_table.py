@@ -35,7 +35,7 @@ from benchmarks.measure import Ratio
 from platform_assets.contracts.model import Column, Contract
 from platform_assets.lakehouse import publisher
 from platform_assets.lakehouse.catalog import Lakehouse, local_path
-from platform_assets.lakehouse.commit import commit
+from platform_assets.lakehouse.manifests import commit
 from platform_assets.lakehouse.progress import progress
 from platform_assets.lakehouse.reader import table_relation
 from platform_assets.lakehouse.statistics import statistics

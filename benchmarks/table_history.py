@@ -18,7 +18,7 @@ import typer
 
 from benchmarks.definitions import exponent
 from benchmarks.large_table import FILES_EACH, STAMPS, days, files_of, new_lakehouse, some_contract, timed
-from platform_assets.lakehouse.commit import Replaced, commit
+from platform_assets.lakehouse.manifests import Replaced, commit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,7 +81,7 @@ def _processor(way: Callable[[date, str], object], day: date, files: tuple[str, 
 
 
 def _own(table: Table, file: str, replaced: date | None = None) -> None:
-    """The same with PyIceberg's own transaction, as the platform did it before it had `lakehouse.commit`."""
+    """The same with PyIceberg's own transaction, as the platform did it before it had `lakehouse.manifests`."""
     from pyiceberg.expressions import EqualTo
 
     with table.transaction() as transaction:

@@ -13,12 +13,12 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from platform_assets.lakehouse.answers import answer
 from platform_assets.lakehouse.completeness import Completeness, against_source, against_usual
 from platform_assets.lakehouse.declared import DeclaredTable, declared_tables
 from platform_assets.lakehouse.durations import in_words
 from platform_assets.lakehouse.lateness import Known, Lateness, expected_partition, latenesses, waiting_partitions
 from platform_assets.lakehouse.progress import Progress, progress
-from platform_assets.lakehouse.remembered import remembered
 from platform_assets.lakehouse.statistics import TableStatistics, rows_dated, statistics
 from platform_assets.sources.contracts import EVENT_DATE
 
@@ -158,7 +158,7 @@ def _read(lakehouse: Lakehouse, table: DeclaredTable, version: str) -> tuple[Tab
             return None
         return statistics(found, table.contract), progress(found)
 
-    return remembered(version, "freshness", table.contract.event_time, read)
+    return answer(version, "freshness", table.contract.event_time, read)
 
 
 def judge(table: DeclaredTable, late: Lateness | None, now: datetime) -> tuple[FreshnessState, str]:

@@ -14,7 +14,7 @@ from platform_assets.contracts.iceberg_schema import duckdb_type
 from platform_assets.contracts.rules import literal, quote
 from platform_assets.lakehouse.audit import ContractBroken, Finding, audit, audits_no_rows
 from platform_assets.lakehouse.catalog import Lakehouse, LakehouseError, local_path
-from platform_assets.lakehouse.commit import Replaced, commit
+from platform_assets.lakehouse.manifests import Replaced, commit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

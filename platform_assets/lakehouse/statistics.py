@@ -1,8 +1,8 @@
 """What a table's own Iceberg metadata tells of it: rows, partitions, last publish, watermark.
 
 No row is read, but where a count by another date than the partition's cannot be had without (`rows_dated`). What was
-read of a table is kept until its next commit (`lakehouse.remembered`), and of that one only the pages that it wrote are
-read (`lakehouse.commit`).
+read of a table is kept until its next commit (`lakehouse.answers`), and of that one only the pages that it wrote are
+read (`lakehouse.manifests`).
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from platform_assets.contracts.rules import literal, quote
+from platform_assets.lakehouse.answers import answer
 from platform_assets.lakehouse.catalog import local_path
-from platform_assets.lakehouse.commit import partition_of
-from platform_assets.lakehouse.remembered import remembered
+from platform_assets.lakehouse.manifests import partition_of
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import ManifestFile
@@ -55,7 +55,7 @@ class TableStatistics:
 def statistics(table: Table, contract: Contract | None) -> TableStatistics:
     """The statistics of a table; without a contract there is no watermark."""
     event_time = contract.event_time if contract else None
-    return remembered(table.metadata_location, "statistics", event_time, lambda: _statistics(table, event_time))
+    return answer(table.metadata_location, "statistics", event_time, lambda: _statistics(table, event_time))
 
 
 def _statistics(table: Table, event_time: str | None) -> TableStatistics:
@@ -146,7 +146,7 @@ def rows_dated(lakehouse: Lakehouse, name: str, version: str, column: str, day: 
         column: the date column.
         day: the date.
     """
-    return remembered(
+    return answer(
         version,
         "rows dated",
         (column, day),

@@ -191,7 +191,7 @@ def test_what_has_not_changed_is_not_read_again_and_what_has_is(
         opened.append(f"metadata of {name}")
         return load(catalog, name)
 
-    monkeypatch.setattr("platform_assets.lakehouse.remembered._ANSWERS", {})
+    monkeypatch.setattr("platform_assets.lakehouse.answers._ANSWERS", {})
     monkeypatch.setattr("platform_assets.lakehouse.statistics._PAGES", {})
     monkeypatch.setattr(ManifestFile, "fetch_manifest_entry", fetched)
     monkeypatch.setattr(SqlCatalog, "load_table", loaded)
@@ -212,7 +212,7 @@ def test_what_has_not_changed_is_not_read_again_and_what_has_is(
 def test_after_a_commit_only_its_page_is_read_for_the_statistics(
     lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("platform_assets.lakehouse.commit._PAGE", 2)
+    monkeypatch.setattr("platform_assets.lakehouse.manifests._PAGE", 2)
     days = [DAY + timedelta(days=number) for number in range(6)]
     publish(lakehouse, days)
     before = statistics(lakehouse.ensure(ORDERS), ORDERS)
@@ -230,7 +230,7 @@ def test_after_a_commit_only_its_page_is_read_for_the_statistics(
     assert (after.rows, after.files, after.rows_by_partition) == (12, 6, dict.fromkeys(days, 2))
     assert (after.watermark, after.partitions) == (before.watermark, 6)
     monkeypatch.setattr("platform_assets.lakehouse.statistics._PAGES", {})
-    monkeypatch.setattr("platform_assets.lakehouse.remembered._ANSWERS", {})
+    monkeypatch.setattr("platform_assets.lakehouse.answers._ANSWERS", {})
     assert statistics(lakehouse.ensure(ORDERS), ORDERS) == after
 
 

@@ -15,10 +15,9 @@ from pyiceberg.manifest import ManifestFile
 from pyiceberg.table import Table
 
 from platform_assets.contracts.model import Column, Contract
-from platform_assets.lakehouse import commit as committing
-from platform_assets.lakehouse import publisher
+from platform_assets.lakehouse import manifests, publisher
 from platform_assets.lakehouse.catalog import Lakehouse, LakehouseError, local_path
-from platform_assets.lakehouse.commit import Replaced, commit, partition_of
+from platform_assets.lakehouse.manifests import Replaced, commit, partition_of
 from platform_assets.lakehouse.progress import progress
 from platform_assets.lakehouse.reader import table_relation
 from platform_assets.lakehouse.statistics import statistics
@@ -36,7 +35,7 @@ START = date(2026, 1, 1)
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages of 4 files, so that few files make many."""
-    monkeypatch.setattr(committing, "_PAGE", 4)
+    monkeypatch.setattr(manifests, "_PAGE", 4)
 
 
 def day(number: int) -> date:
@@ -74,9 +73,7 @@ def ids(lakehouse: Lakehouse, table: Table, where: date | None = None) -> list[i
 
 def pages(table: Table) -> list[list[date | None]]:
     """The dates of the live files of each manifest, in the order of the manifest list."""
-    snapshot = table.current_snapshot()
-    manifests = snapshot.manifests(table.io) if snapshot else []
-    found = [[partition_of(entry.data_file) for entry in m.fetch_manifest_entry(table.io)] for m in manifests]
+    found = [[partition_of(entry.data_file) for entry in m.fetch_manifest_entry(table.io)] for m in _manifests(table)]
     return [page for page in found if page]
 
 
@@ -268,7 +265,7 @@ def test_a_process_that_dies_before_the_commit_leaves_the_table_as_it_was(
 
     add(lakehouse, 0, [1])
     with monkeypatch.context() as patched:
-        patched.setattr(committing, "_publish", die)
+        patched.setattr(manifests, "_publish", die)
         with pytest.raises(Killed):
             add(lakehouse, 0, [2], replacing=True)
     assert ids(lakehouse, lakehouse.ensure(TRIPS)) == [1]

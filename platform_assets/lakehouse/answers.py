@@ -15,7 +15,7 @@ Read = TypeVar("Read")
 _ANSWERS: dict[tuple[str, str], tuple[Hashable, Any]] = {}
 
 
-def remembered(version: str, question: str, detail: Hashable, read: Callable[[], Read]) -> Read:
+def answer(version: str, question: str, detail: Hashable, read: Callable[[], Read]) -> Read:
     """An answer about a table, read only if it is another version of the table, or another detail, than the last time.
 
     Args:
@@ -27,8 +27,8 @@ def remembered(version: str, question: str, detail: Hashable, read: Callable[[],
     key, asked = (version.rpartition("/metadata/")[0], question), (version, detail)
     known = _ANSWERS.get(key)
     if known is not None and known[0] == asked:
-        answer: Read = known[1]
-        return answer
-    answer = read()
-    _ANSWERS[key] = (asked, answer)
-    return answer
+        found: Read = known[1]
+        return found
+    new = read()
+    _ANSWERS[key] = (asked, new)
+    return new
