@@ -255,13 +255,13 @@ class _Draft:
 
 def _range(manifest: ManifestFile) -> tuple[date, date]:
     """The first and the last date of a manifest's files."""
-    from pyiceberg.conversions import from_bytes
-    from pyiceberg.types import DateType
-
     summary = manifest.partitions[0] if manifest.partitions else None
     if summary is None or summary.lower_bound is None or summary.upper_bound is None:
         return _BEFORE_ALL, _BEFORE_ALL
-    first, last = (_date(int(from_bytes(DateType(), bound))) for bound in (summary.lower_bound, summary.upper_bound))
+    # Days since 1970, in four bytes. PyIceberg's `from_bytes` wants a new type object for each, of hundreds of pages.
+    first, last = (
+        _date(int.from_bytes(bound, "little", signed=True)) for bound in (summary.lower_bound, summary.upper_bound)
+    )
     return _BEFORE_ALL if summary.contains_null else first, last
 
 

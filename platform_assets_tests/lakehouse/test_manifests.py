@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.expressions import EqualTo
+from pyiceberg.io.pyarrow import parquet_file_to_data_file
 from pyiceberg.manifest import ManifestFile
 from pyiceberg.table import Table
 
@@ -199,9 +200,13 @@ def test_other_writers_can_go_on_with_what_the_platform_has_written(lakehouse: L
     table = lakehouse.ensure(TRIPS)
     table.delete(EqualTo("day", day(3).isoformat()))  # type: ignore[call-arg,misc]
     table.add_files([write(lakehouse, day(20), [20])])
+    old = [task.file for task in table.scan(row_filter=EqualTo("day", day(7).isoformat())).plan_files()]  # type: ignore[call-arg,misc]
+    with table.transaction() as transaction, transaction.update_snapshot().overwrite() as overwrite:
+        overwrite.delete_data_file(old[0])
+        overwrite.append_data_file(parquet_file_to_data_file(table.io, table.metadata, write(lakehouse, day(7), [70])))
     table.maintenance.expire_snapshots().by_ids([s.snapshot_id for s in table.snapshots()[:-1]]).commit()
     add(lakehouse, 4, [100], replacing=True)
-    assert ids(lakehouse, lakehouse.ensure(TRIPS)) == [0, 1, 2, 5, 6, 7, 8, 20, 100]
+    assert ids(lakehouse, lakehouse.ensure(TRIPS)) == [0, 1, 2, 5, 6, 8, 20, 70, 100]
 
 
 def test_the_history_of_a_table_with_deletes_and_appends_of_their_own_is_read_on(lakehouse: Lakehouse) -> None:
