@@ -1,9 +1,9 @@
 """Enters files into a table and takes others out, in one snapshot. Nothing here reads or writes a row.
 
-A table's manifests are kept like the pages of an index: sorted by partition, each with at most a few hundred files, so
-that a plan or a commit of one partition reads the one page that it is in, however many there are. PyIceberg's own
-appends list files in the order in which they came, and merge these lists by their size: after some late data, most of
-them hold a bit of every partition. And its transactions copy all snapshots of a table a dozen times per commit.
+A table's manifests are kept like the pages of an index: sorted by partition, each with some dozens of files, so that a
+plan or a commit of one partition reads the one page that it is in, however many there are. PyIceberg's own appends list
+files in the order in which they came, and merge these lists by their size: after some late data, most of them hold a
+bit of every partition. And its transactions copy all snapshots of a table a dozen times per commit.
 """
 
 from __future__ import annotations
@@ -142,9 +142,10 @@ class _Draft:
         )
 
     def discard(self) -> None:
-        """Nothing of it is left."""
-        for uri in self._written:
-            self._table.io.delete(uri)
+        """Deletes what it wrote; what cannot be deleted is warned of, and an orphan."""
+        from pyiceberg.catalog import METADATA, delete_files
+
+        delete_files(self._table.io, set(self._written), METADATA)
 
     def _pages(
         self, added: Sequence[DataFile], replaced: Replaced | None
