@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from platform_assets.lakehouse.audit import Finding, audit, audits_no_rows
 from platform_assets.lakehouse.catalog import Lakehouse, LakehouseError
+from platform_assets.lakehouse.manifests import Replaced, commit
 from platform_assets.lakehouse.staging import Staged
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import duckdb
-    from pyiceberg.expressions import BooleanExpression
     from pyiceberg.table import Table
 
     from platform_assets.contracts.model import Contract
@@ -111,21 +111,15 @@ def replace(
         ContractBroken: the audit failed; the last good snapshot stays.
         ConcurrentPublish: the table has moved on since `base`, or was too busy; nothing was published.
     """
-    from pyiceberg.expressions import AlwaysTrue, EqualTo
-
-    if partition is None:
-        replaced: BooleanExpression = AlwaysTrue()
-    elif contract.partition_column is None:
+    if partition is not None and contract.partition_column is None:
         raise LakehouseError(f"{contract.table} has no partition column, so {partition} cannot be replaced in it")
-    else:
-        replaced = EqualTo(contract.partition_column, partition.isoformat())  # type: ignore[call-arg,misc]
     return _publish(
         lakehouse,
         contract,
         connection,
         source,
         base=base,
-        replaced=replaced,
+        replaced=Replaced(partition),
         partition=partition,
         properties=properties,
         data_version=data_version,
@@ -139,7 +133,7 @@ def _publish(
     source: str | Staged,
     *,
     base: Table | None = None,
-    replaced: BooleanExpression | None = None,
+    replaced: Replaced | None = None,
     partition: date | None,
     properties: Mapping[str, str],
     data_version: str | None = None,
@@ -189,7 +183,7 @@ def _commit(
     lakehouse: Lakehouse,
     table: Table,
     files: list[Path],
-    replaced: BooleanExpression | None,
+    replaced: Replaced | None,
     properties: dict[str, str],
     *,
     attempts: int,
@@ -199,12 +193,7 @@ def _commit(
     name = ".".join(table.name())
     for _ in range(attempts):
         try:
-            with table.transaction() as transaction:
-                if replaced is not None and any(table.scan(row_filter=replaced).plan_files()):
-                    transaction.delete(replaced, snapshot_properties=properties)
-                # No file is a snapshot too: that there were no rows is what it says, and how fresh that is.
-                uris = [f"file://{path}" for path in files]
-                transaction.add_files(uris, snapshot_properties=properties, check_duplicate_files=False)
+            commit(table, [f"file://{path}" for path in files], replaced=replaced, properties=properties)
         except CommitFailedException:
             table = lakehouse.catalog.load_table(name)
         else:
