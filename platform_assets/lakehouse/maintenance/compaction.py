@@ -184,8 +184,8 @@ def _refuse_other_rows(
     before, after = _rows(connection, source), _rows(connection, written)
     if before != after or before[0] != sum(file.record_count for file in group):
         raise LakehouseError(
-            f"{'.'.join(table.name())}: {len(group)} files hold {before[0]} rows and, merged, {after[0]} or other ones; "
-            "nothing was changed. Check the disk, then run `platform-assets maintenance compact` again"
+            f"{'.'.join(table.name())}: {len(group)} files hold {before[0]} rows; merged, {after[0]} or other ones. "
+            "Nothing was changed. Check the disk, then run `platform-assets maintenance compact` again"
         )
 
 

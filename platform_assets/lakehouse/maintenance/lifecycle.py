@@ -57,10 +57,11 @@ def apply_storage_rules(settings: Settings) -> list[StorageRule]:
     for name in sorted({rule.bucket for rule in wanted}):
         bucket = client.get_bucket(name)
         known = {_key(dict(rule)) for rule in bucket.lifecycle_rules}
-        for rule in (rule for rule in wanted if rule.bucket == name):
-            if _key(as_gcs(rule)) not in known:
-                bucket.add_lifecycle_set_storage_class_rule(rule.storage_class, **_condition(rule))
-        bucket.patch()
+        new = [rule for rule in wanted if rule.bucket == name and _key(as_gcs(rule)) not in known]
+        for rule in new:
+            bucket.add_lifecycle_set_storage_class_rule(rule.storage_class, **_condition(rule))
+        if new:
+            bucket.patch()
         told = {_key(dict(rule)) for rule in client.get_bucket(name).lifecycle_rules}
         kept += [rule for rule in wanted if rule.bucket == name and _key(as_gcs(rule)) in told]
     return kept

@@ -26,23 +26,21 @@ _WRITTEN = {"data": (".parquet",), "metadata": (".avro", ".metadata.json")}
 
 
 @dataclass(frozen=True)
-class Orphan:
-    """A file that nothing refers to."""
-
-    path: Path
-    bytes: int
-
-
-@dataclass(frozen=True)
 class Removal:
-    """What was removed, or would be; `files` and `bytes` are what the folder holds afterwards."""
+    """What was removed, or would be.
+
+    Attributes:
+        files: what the folder holds afterwards.
+        bytes: how large that is.
+        names: paths of what was removed, sorted.
+    """
 
     table: str
     removed: int = 0
     freed_bytes: int = 0
     files: int = 0
     bytes: int = 0
-    orphans: tuple[Orphan, ...] = ()
+    names: tuple[str, ...] = ()
 
 
 def remove_orphans(lakehouse: Lakehouse, name: str, before: datetime, *, dry_run: bool = False) -> Removal:
@@ -72,17 +70,16 @@ def remove_orphans(lakehouse: Lakehouse, name: str, before: datetime, *, dry_run
         )
     # Of older metadata every commit removes some: that one is missing says nothing.
     named |= {_real(Path(local_path(entry.metadata_file))) for entry in table.metadata.metadata_log}
-    orphans = tuple(
-        Orphan(Path(path), stat.st_size)
-        for path, stat in sorted(found.items())
+    orphans = sorted(
+        path
+        for path, stat in found.items()
         if path not in named and datetime.fromtimestamp(stat.st_mtime, UTC) < before
     )
-    if not dry_run:
-        for orphan in orphans:
-            orphan.path.unlink(missing_ok=True)
-    freed = sum(orphan.bytes for orphan in orphans)
+    for path in orphans if not dry_run else ():
+        Path(path).unlink(missing_ok=True)
+    freed = sum(found[path].st_size for path in orphans)
     held = sum(stat.st_size for stat in found.values())
-    return Removal(name, len(orphans), freed, len(found) - len(orphans), held - freed, orphans)
+    return Removal(name, len(orphans), freed, len(found) - len(orphans), held - freed, tuple(orphans))
 
 
 def _written(folder: Path) -> Iterator[Path]:

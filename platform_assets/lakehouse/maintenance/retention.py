@@ -58,6 +58,7 @@ class Deletion:
     Attributes:
         first: the oldest date that was taken out; None if none was.
         last: the newest.
+        never: why nothing is, although a number is declared.
     """
 
     table: str
@@ -66,6 +67,7 @@ class Deletion:
     files: int = 0
     first: date | None = None
     last: date | None = None
+    never: str | None = None
 
 
 def declared_retention(settings: Settings) -> list[Keep]:
@@ -84,8 +86,8 @@ def delete_expired(lakehouse: Lakehouse, keep: Keep, today: date, *, dry_run: bo
     """
     from pyiceberg.exceptions import CommitFailedException
 
-    if keep.column is None or keep.never is not None:
-        return Deletion(keep.table)
+    if keep.never is not None or keep.column is None:
+        return Deletion(keep.table, never=keep.never)
     for _ in range(_ATTEMPTS):
         table = lakehouse.find(keep.table)
         old = [] if table is None else _older(table, keep, today)

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from platform_assets.lakehouse.declared import declared_tables
@@ -25,6 +24,10 @@ if TYPE_CHECKING:
     from platform_assets.lakehouse.catalog import Lakehouse
 
 _ONE_DAY = timedelta(days=1)
+# What DuckDB makes of Ctrl-C while it computes; `test_work.py` holds it to that.
+_INTERRUPTED = "Query interrupted"
+# Of each job the figure that says whether it found something to do.
+_DONE = ("merged", "expired", "removed", "rows", "never")
 
 
 class Job(StrEnum):
@@ -51,11 +54,28 @@ class Outcome:
     postponed: str | None = None
     error: Exception | None = None
 
+    @property
+    def figures(self) -> dict[str, int]:
+        """What can be counted of it."""
+        return {name: value for name, value in self.did.items() if isinstance(value, int)}
+
+    @property
+    def worth_telling(self) -> bool:
+        """Whether something was done, or should have been."""
+        return bool(self.error or self.postponed or any(self.did.get(name) for name in _DONE))
+
+    @property
+    def note(self) -> str:
+        """Why nothing was done, if there is a reason."""
+        failed = f"{type(self.error).__name__}: {self.error}" if self.error else ""
+        return failed or self.postponed or str(self.did.get("never") or "")
+
     def as_json(self) -> dict[str, Any]:
-        """One object; dates and paths as text."""
-        told = {"error": f"{type(self.error).__name__}: {self.error}"} if self.error else {}
+        """One object; dates as text."""
+        told = {"error": self.note} if self.error else {}
         late = {"postponed": self.postponed} if self.postponed else {}
-        return {"table": self.table, **_plain(self.did), **late, **told}
+        plain = {name: value.isoformat() if isinstance(value, date) else value for name, value in self.did.items()}
+        return {"table": self.table, **plain, **late, **told}
 
 
 @dataclass(frozen=True)
@@ -89,7 +109,9 @@ class Maintenance:
                 done: Any = self._do(job, name)
             except ConcurrentPublish as busy:
                 yield Outcome(name, postponed=str(busy))
-            except Exception as error:  # noqa: BLE001 - told with the table; the others are maintained all the same
+            except Exception as error:
+                if str(error) == _INTERRUPTED:
+                    raise KeyboardInterrupt from error
                 yield Outcome(name, error=error)
             else:
                 yield Outcome(name, {key: value for key, value in asdict(done).items() if key != "table"})
@@ -98,7 +120,7 @@ class Maintenance:
         settings = self.lakehouse.settings
         match job:
             case Job.RETENTION:
-                keep = next(keep for keep in declared_retention(settings) if keep.table == name)
+                keep = next(keep for keep in declared_retention(settings) if keep.table == name)  # of one name is one
                 return delete_expired(self.lakehouse, keep, self.now.date(), dry_run=self.dry_run)
             case Job.COMPACT:
                 return compact(
@@ -131,13 +153,3 @@ def maintenance_of(
 ) -> Maintenance:
     """The jobs, at this moment."""
     return Maintenance(lakehouse, announced, datetime.now(UTC), dry_run)
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever a job tells
-    if isinstance(value, Mapping):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, date):
-        return value.isoformat()
-    return str(value) if isinstance(value, Path) else value

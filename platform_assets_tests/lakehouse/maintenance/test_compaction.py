@@ -215,7 +215,7 @@ def test_rows_that_differ_after_merging_are_not_committed(
         return number, total + len(answers)
 
     monkeypatch.setattr(compaction, "_rows", wrong)
-    with pytest.raises(LakehouseError, match="nothing was changed"):
+    with pytest.raises(LakehouseError, match="Nothing was changed"):
         merge(lakehouse)
     assert rows(lakehouse) == before
     assert files(lakehouse) == listed

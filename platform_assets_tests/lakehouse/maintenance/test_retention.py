@@ -80,12 +80,13 @@ def test_a_table_that_becomes_empty_stays_a_table(lakehouse: Lakehouse) -> None:
 
 def test_a_publish_that_wins_the_commit_is_kept(lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     append(lakehouse, DAY)
-    older, raced = retention._older, []
+    older = retention._older
+    raced: list[int] = []
 
     def race(*arguments: object) -> object:
         found = older(*arguments)  # type: ignore[arg-type]
         if not raced:
-            raced.append(append)
+            raced.append(1)
             append(lakehouse, NEXT)
             append(lakehouse, DAY, first=20)
         return found
