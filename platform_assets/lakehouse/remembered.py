@@ -100,7 +100,8 @@ def essential(commits: Sequence[Commit]) -> tuple[Commit, ...]:
     """Those commits, oldest first, without which `lakehouse.progress` would tell something else of all."""
     last: dict[date | None, int] = {}
     since: dict[date | None, int] = {}
-    versions: dict[date | None, str] = {}
+    versions: dict[date | None, tuple[str, int]] = {}
+    other: dict[date | None, int] = {}
     counted: dict[tuple[str, date | None], int] = {}
     touchers: dict[date, int] = {}
     for number, commit in enumerate(commits):
@@ -111,9 +112,14 @@ def essential(commits: Sequence[Commit]) -> tuple[Commit, ...]:
             counted["duplicate", commit.partition] = number
         if commit.touched is not None:
             touchers.update(dict.fromkeys(commit.touched, number))
-        elif versions.get(commit.partition) != commit.version:
-            versions[commit.partition], since[commit.partition] = commit.version, number
+        else:
+            before, place = versions.get(commit.partition, (None, number))
+            if before != commit.version:
+                since[commit.partition], other[commit.partition] = number, place
+            versions[commit.partition] = commit.version, number
     kept = {*last.values(), *since.values(), *counted.values(), *touchers.values()}
+    # Of rows that came back after others had been in their place, the others tell since when they are there again.
+    kept |= {other[commits[n].partition] for n in kept if n < since.get(commits[n].partition, 0)}
     return tuple(
         commit
         if commit.touched is None

@@ -55,15 +55,15 @@ def _before_the_catalog(lakehouse: Lakehouse) -> None:
 
 def _after_the_catalog(lakehouse: Lakehouse) -> None:
     """The commit stands; nobody has been told."""
-    from pyiceberg.table import Table
+    from pyiceberg.catalog.sql import SqlCatalog
 
-    committed = Table._do_commit
+    committed = SqlCatalog.commit_table
 
     def then_die(*arguments: object, **options: object) -> None:
         committed(*arguments, **options)  # type: ignore[arg-type]
         _die()
 
-    Table._do_commit = then_die  # type: ignore[method-assign]
+    SqlCatalog.commit_table = then_die  # type: ignore[method-assign,assignment]
     assert lakehouse.tables()
 
 
