@@ -7,6 +7,7 @@ import dagster as dg
 from platform_assets.assets.bronze import bronze_asset
 from platform_assets.assets.freshness import freshness_checks
 from platform_assets.assets.landing import landing_specs
+from platform_assets.assets.maintenance import maintenance_asset, maintenance_schedule
 from platform_assets.assets.silver import silver_asset
 from platform_assets.assets.warehouse import warehouse_assets
 from platform_assets.automation.alerts.sensor import alerts_sensor
@@ -22,7 +23,7 @@ from platform_assets.sources.registry import load_sources, read_sources
 
 
 def build_definitions() -> dg.Definitions:
-    """Fresh definitions of every asset, check and sensor."""
+    """Fresh definitions of every asset, check, sensor and schedule."""
     sources = load_sources()
     broken = read_sources(load_settings().sources).broken
     tables = [
@@ -30,8 +31,9 @@ def build_definitions() -> dg.Definitions:
         *(silver_asset(source, table, sources) for source in sources for table in source.file.silver),
         *warehouse_assets(load_settings().dbt_project),
     ]
+    maintenance = maintenance_asset()
     return dg.Definitions(
-        assets=[*(spec for source in sources for spec in landing_specs(source)), *with_conditions(tables)],
+        assets=[*(spec for source in sources for spec in landing_specs(source)), *with_conditions(tables), maintenance],
         asset_checks=freshness_checks(tables),
         sensors=[
             *arrival_sensors(sources),
@@ -42,6 +44,7 @@ def build_definitions() -> dg.Definitions:
             *broken_sources_sensors(broken.values()),
             alerts_sensor(),
         ],
+        schedules=[maintenance_schedule(maintenance)],
         executor=dg.in_process_executor,
     )
 

@@ -56,6 +56,15 @@ class Settings(BaseSettings):
     pii_key_file: Path | None = Field(default=None, description="File that holds the key, when it is mounted.")
     dbt_project: Path = Field(default=CHECKOUT / "dbt_project", description="The dbt project of gold and mart.")
 
+    maintenance_schedule: str = Field(
+        default="30 3 * * *", description="When tables are maintained (cron, UTC; docs/guides/maintenance.md)."
+    )
+    snapshot_days: int = Field(
+        default=7, ge=1, description="Days for which a snapshot can be read after it was superseded."
+    )
+    orphan_days: int = Field(default=3, ge=1, description="Days after which a file that no snapshot names is removed.")
+    file_megabytes: int = Field(default=128, ge=1, description="How large compaction makes a data file.")
+
     @cached_property
     def lakehouse_home(self) -> Path:
         """Folder of the embedded lakehouse."""

@@ -12,6 +12,7 @@ import typer
 from platform_assets.cli.alerts import alerts_app
 from platform_assets.cli.contract import contract_app
 from platform_assets.cli.freshness import freshness, freshness_table
+from platform_assets.cli.maintenance import maintenance_app
 from platform_assets.cli.output import AsJson, failure, rich_table, settings_here, show
 from platform_assets.cli.partitions import partitions_app
 from platform_assets.cli.quality import quality_app
@@ -33,6 +34,7 @@ app.add_typer(contract_app, name="contract")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(partitions_app, name="partitions")
 app.add_typer(quality_app, name="quality")
+app.add_typer(maintenance_app, name="maintenance")
 app.add_typer(generate_app, name="generate")
 
 

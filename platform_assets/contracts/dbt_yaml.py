@@ -59,6 +59,7 @@ class DbtModel:
         freshness_warn_minutes: after how many minutes without a new materialisation the table warns; None if never.
         freshness_fail_minutes: after how many minutes it fails.
         sla: what it promises about time, where its `meta` says so.
+        retention_days: how long a partition stays after its date, where its `meta` says so; otherwise for ever (S1-51).
         materialized: how dbt builds it.
         sql_path: the file that computes it.
     """
@@ -76,6 +77,7 @@ class DbtModel:
     materialized: str
     sql_path: Path
     sla: Sla | None = None
+    retention_days: int | None = None
 
     @property
     def table(self) -> str:
@@ -168,7 +170,17 @@ def _model(declaration: _Declaration, sql_path: Path | None, layers: Mapping[str
         materialized=config.get("materialized", DEFAULT_MATERIALIZATION),
         sql_path=sql_path,
         sla=_sla(declaration, meta),
+        retention_days=_retention_days(declaration, config),
     )
+
+
+def _retention_days(declaration: _Declaration, config: Mapping[str, Any]) -> int | None:
+    days = config["meta"].get("retention_days")
+    if days is not None and (not isinstance(days, int) or isinstance(days, bool) or days < 1):
+        raise declaration.error(f"`config.meta.retention_days` is {days!r}, expected a number of days, 1 or more")
+    if days is not None and not config.get("partition_by"):
+        raise declaration.error("`config.meta.retention_days` needs `partition_by`: rows go by their partition's date")
+    return days
 
 
 def _sla(declaration: _Declaration, meta: Mapping[str, Any]) -> Sla | None:

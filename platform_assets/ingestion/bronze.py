@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from platform_assets.contracts.rules import literal, quote
 from platform_assets.ingestion.intake import Intake
 from platform_assets.ingestion.landing import Arrivals, ArrivalVanished, Landing, LandingObject
 from platform_assets.lakehouse import publisher
+from platform_assets.lakehouse.progress import progress
 from platform_assets.lakehouse.publisher import ConcurrentPublish
 from platform_assets.lakehouse.reader import table_relation
 from platform_assets.lakehouse.staging import Staged
@@ -31,7 +31,7 @@ from platform_assets.sources.contracts import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import date
+    from datetime import date, datetime
 
     import duckdb
     from pyiceberg.table import Table
@@ -154,13 +154,7 @@ def _ingest_once(
 
 def _committed_at(table: Table, arrival_date: date) -> datetime | None:
     """When rows of the partition were last committed."""
-    of_partition = (
-        snapshot
-        for snapshot in table.snapshots()
-        if snapshot.summary and snapshot.summary.additional_properties.get("platform.partition") == str(arrival_date)
-    )
-    newest = max((snapshot.timestamp_ms for snapshot in of_partition), default=None)
-    return None if newest is None else datetime.fromtimestamp(newest / 1000, UTC)
+    return progress(table).made.get(arrival_date)
 
 
 def _plan(

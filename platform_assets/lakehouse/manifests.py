@@ -34,11 +34,15 @@ class Replaced:
 
     Attributes:
         partition: those of this partition; with None, all that the table holds.
+        files: their paths, if not all of a partition: of partitions of which the same commit adds files.
     """
 
-    partition: date | None
+    partition: date | None = None
+    files: frozenset[str] | None = None
 
     def __contains__(self, file: DataFile) -> bool:
+        if self.files is not None:
+            return file.file_path in self.files
         return self.partition is None or partition_of(file) == self.partition
 
 
@@ -152,7 +156,7 @@ class _Draft:
     ) -> tuple[list[ManifestFile], list[ManifestFile]]:
         """The manifests that are written anew, and all others."""
         pages = self._live_pages()
-        if replaced is not None and replaced.partition is None:
+        if replaced == Replaced():
             return [page for *_, page in pages], []
         days = {partition_of(file) or _BEFORE_ALL for file in added}
         if replaced is not None and replaced.partition is not None:

@@ -11,7 +11,7 @@ from platform_assets.contracts.rules import REFERENCES, quote
 from platform_assets.lakehouse import publisher
 from platform_assets.lakehouse.audit import ContractBroken, Finding
 from platform_assets.lakehouse.catalog import Lakehouse, LakehouseError
-from platform_assets.lakehouse.progress import MADE_OF
+from platform_assets.lakehouse.commits import MADE_OF
 from platform_assets.lakehouse.reader import table_relation
 from platform_assets.lakehouse.unchanged import Held, made_of, repeatable
 from platform_assets.sources.contracts import silver_contract

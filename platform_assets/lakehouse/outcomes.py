@@ -156,7 +156,10 @@ def _arrived(facts: Facts, table: DeclaredTable, within: timedelta) -> Iterator[
 def _changed(facts: Facts, table: DeclaredTable, within: timedelta) -> Iterator[_Thing]:
     here = facts.pasts.get(table.name, _NOTHING)
     for name in table.inputs:
-        for at, day in facts.pasts.get(name, _NOTHING).changes:
+        there = facts.pasts.get(name, _NOTHING)
+        for at, day in there.changes:
+            if there.remembered_since is not None and at < there.remembered_since:
+                continue  # some of that hour are not known any more: nothing is counted rather than too few
             if table.contract.partition_column is None:
                 done = here.made(at, None)
             elif day is not None:

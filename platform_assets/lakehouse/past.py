@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from platform_assets.lakehouse.progress import commits_of
+from platform_assets.lakehouse.remembered import commits_of, expired_before, is_complete
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,25 +15,28 @@ if TYPE_CHECKING:
 
     from pyiceberg.table import Table
 
-    from platform_assets.lakehouse.progress import Commit
+    from platform_assets.lakehouse.commits import Commit
 
 
 @dataclass(frozen=True)
 class Past:
-    """The commits of a table, oldest first, as far back as its snapshots are kept.
+    """The commits of a table, oldest first: all since a moment, and of those before what is remembered of them.
 
     Attributes:
-        remembered_since: the oldest of them, if older ones have expired: what was before is unknown.
+        remembered_since: that moment; None if no snapshot has expired. What was before is not known one by one.
+        complete: whether of what was before all is known that still counts (`lakehouse.remembered`).
     """
 
     commits: tuple[Commit, ...] = ()
     remembered_since: datetime | None = None
+    complete: bool = False
 
     @cached_property
     def changes(self) -> tuple[tuple[datetime, date | None], ...]:
         """When rows of which partition changed (None: of all), oldest first. To make the same rows again changes none.
 
-        The oldest commit that is left of a partition is no change: what it made anew is unknown.
+        Of what was before `remembered_since` only the last change of each partition is sure to be told. Unless that is
+        `complete`, the oldest commit that is known of a partition is no change: what it made anew is unknown.
         """
         found: list[tuple[datetime, date | None]] = []
         versions: dict[date | None, str] = {}
@@ -42,7 +45,7 @@ class Past:
             versions[commit.partition] = commit.version
             if commit.touched is not None:
                 found += [(commit.at, day) for day in commit.touched]
-            elif before != commit.version and (before is not None or self.remembered_since is None):
+            elif before != commit.version and (before is not None or self.complete or self.remembered_since is None):
                 found.append((commit.at, commit.partition))
         return tuple(found)
 
@@ -78,6 +81,4 @@ class Past:
 
 def past(table: Table) -> Past:
     """The past of a table."""
-    commits = tuple(commits_of(table))
-    expired = min((snapshot.sequence_number or 1 for snapshot in table.snapshots()), default=1) > 1
-    return Past(commits, commits[0].at if expired and commits else None)
+    return Past(tuple(commits_of(table)), expired_before(table), is_complete(table))

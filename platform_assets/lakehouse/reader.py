@@ -46,7 +46,7 @@ def table_relation(
     if not files:
         return _empty(table.schema())
     paths = ", ".join(literal(path) for path in files)
-    source = f"read_parquet([{paths}], schema = {_field_map(table.schema())})"
+    source = f"read_parquet([{paths}], schema = {field_map(table.schema())})"
     conditions = [
         f"{quote(column)} {comparison} DATE '{day.isoformat()}'"
         for comparison, days in (("=", wanted), (">=", earliest))
@@ -71,7 +71,7 @@ def _planned_files(table: Table, where: Mapping[str, date], since: Mapping[str, 
     return sorted(local_path(task.file.file_path) for task in tasks)
 
 
-def _field_map(schema: Schema) -> str:
+def field_map(schema: Schema) -> str:
     """Field ids to names and types: a file written before a column was added reads as null there."""
     fields = ", ".join(
         f"{field.field_id}: {{name: {literal(field.name)}, type: '{sql_type(field.field_type)}', default_value: NULL}}"

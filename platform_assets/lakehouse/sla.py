@@ -20,6 +20,7 @@ from platform_assets.lakehouse.outcomes import Arrival, Facts, Outcome, outcomes
 from platform_assets.lakehouse.past import Past, past
 from platform_assets.lakehouse.publisher import ConcurrentPublish
 from platform_assets.lakehouse.reader import table_relation
+from platform_assets.lakehouse.statistics import statistics
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
@@ -155,6 +156,17 @@ def decide(
 def looked_at_again(last: datetime, now: datetime) -> datetime:
     """From when on outcomes that are known are looked at again."""
     return _full_hour(min(last, now) - _LOOKED_AT_AGAIN)
+
+
+def asked_since(lakehouse: Lakehouse, now: datetime) -> datetime:
+    """From when on it may still be asked, of every commit one by one, whether it kept a promise.
+
+    What was decided is looked at again for a day; what nobody decided yet is, for 30 days.
+    """
+    base = lakehouse.find(SLA_OUTCOMES.table)
+    last = None if base is None else statistics(base, SLA_OUTCOMES).watermark
+    earliest = _full_hour(now - WINDOW)
+    return earliest if last is None else max(earliest, looked_at_again(last, now) - _READ_BEFORE)
 
 
 def _with_ancestors(tables: Mapping[str, DeclaredTable], starts: Mapping[str, datetime]) -> dict[str, datetime]:

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 from platform_assets.contracts.rules import literal, quote
 from platform_assets.lakehouse.answers import answer
 from platform_assets.lakehouse.catalog import local_path
+from platform_assets.lakehouse.commits import moment_of
 from platform_assets.lakehouse.manifests import partition_of
+from platform_assets.lakehouse.remembered import last_published_at
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import ManifestFile
@@ -37,7 +39,7 @@ class TableStatistics:
     Attributes:
         partitions: number of partitions that hold rows; 1 for a table without partitions that holds any.
         newest_partition: the latest date that holds rows.
-        last_published_at: when the newest snapshot was committed (UTC).
+        last_published_at: when something was published last (UTC); maintenance is no publish.
         watermark: the newest event time in the table (UTC), None where it is empty.
         rows_by_partition: rows of every partition that holds any; empty for a table without partitions.
     """
@@ -75,7 +77,7 @@ def _statistics(table: Table, event_time: str | None) -> TableStatistics:
         files=files,
         partitions=len(days) if partitioned else int(bool(files)),
         newest_partition=max(days, default=None),
-        last_published_at=datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC),
+        last_published_at=last_published_at(table) or moment_of(snapshot),
         watermark=None if newest is None else datetime.fromtimestamp(newest / 1_000_000, UTC),
         rows_by_partition=days,
     )

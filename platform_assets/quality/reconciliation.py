@@ -11,6 +11,7 @@ from platform_assets.contracts.rules import quote
 from platform_assets.contracts.sql_rule import read_expression
 from platform_assets.lakehouse.progress import Progress, progress
 from platform_assets.lakehouse.reader import table_relation
+from platform_assets.lakehouse.remembered import last_published_at
 from platform_assets.lakehouse.statistics import statistics
 from platform_assets.quality.declarations import Figure, Measure, Reconciliation
 from platform_assets.quality.findings import Finding, Watch
@@ -45,11 +46,11 @@ def is_due(declared: Reconciliation, last: Sequence[Judgement], lakehouse: Lakeh
         return True
     judged = max(found.at for found in mine)
     settled = [
-        snapshot.timestamp_ms / 1000 + declared.settle_minutes * 60
+        published + timedelta(minutes=declared.settle_minutes)
         for figure in declared.figures
-        if (table := lakehouse.find(figure.table)) is not None and (snapshot := table.current_snapshot()) is not None
+        if (table := lakehouse.find(figure.table)) is not None and (published := last_published_at(table)) is not None
     ]
-    return now - judged >= RECONCILED_EVERY or any(judged.timestamp() < moment <= now.timestamp() for moment in settled)
+    return now - judged >= RECONCILED_EVERY or any(judged < moment <= now for moment in settled)
 
 
 def reconcile(

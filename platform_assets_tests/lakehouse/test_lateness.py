@@ -8,11 +8,12 @@ from datetime import UTC, date, datetime, time, timedelta
 import pytest
 
 from platform_assets.contracts.model import Column, Contract
+from platform_assets.lakehouse.commits import Commit
 from platform_assets.lakehouse.completeness import against_source, against_usual
 from platform_assets.lakehouse.declared import Cadence, DeclaredTable
 from platform_assets.lakehouse.freshness import FreshnessState, judge
 from platform_assets.lakehouse.lateness import Known, Lateness, expected_partition, latenesses
-from platform_assets.lakehouse.progress import Commit, Progress, progress_of
+from platform_assets.lakehouse.progress import Progress, progress_of
 from platform_assets.lakehouse.statistics import TableStatistics
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)  # a Friday

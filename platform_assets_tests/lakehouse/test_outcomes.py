@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from platform_assets.contracts.model import Column, Contract
 from platform_assets.contracts.sla import Promise
+from platform_assets.lakehouse.commits import Commit
 from platform_assets.lakehouse.declared import Cadence, DeclaredTable
 from platform_assets.lakehouse.outcomes import UNDER_WAY, Arrival, Facts, Outcome, due_date, outcomes
 from platform_assets.lakehouse.past import Past
-from platform_assets.lakehouse.progress import Commit
 from platform_assets.lakehouse.sla import SETTLED, Key, decide, key_of
 
 TODAY = date(2026, 11, 20)

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from platform_assets.contracts.dbt_yaml import DbtModel, load_models
 from platform_assets.contracts.model import Column, Contract
+from platform_assets.lakehouse.commits import Commit
 from platform_assets.lakehouse.declared import DeclaredTable
 from platform_assets.lakehouse.lateness import Known, waiting_partitions
-from platform_assets.lakehouse.progress import Commit, Progress, progress_of
+from platform_assets.lakehouse.progress import Progress, progress_of
 from platform_assets.lakehouse.statistics import TableStatistics
 from platform_assets.lakehouse.unchanged import Held, definitions_of, made_of, repeatable, unchanged
 from platform_assets.settings import CHECKOUT

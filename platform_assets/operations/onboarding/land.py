@@ -86,30 +86,33 @@ def _until(
 
 @dataclass(frozen=True)
 class _Arrived:
-    """When (ms since 1970) bronze was published with the object, and the event dates that it brought."""
+    """When bronze was published with the object, and the event dates that it brought."""
 
-    at: int
+    at: datetime
     days: frozenset[str]
 
 
 def _arrived(lakehouse: Lakehouse, bronze: str, landed: LandingObject) -> _Arrived | None:
     from platform_assets.contracts.rules import literal
     from platform_assets.lakehouse.reader import table_relation
+    from platform_assets.lakehouse.remembered import last_published_at
 
     table = lakehouse.find(bronze)
-    snapshot = table.current_snapshot() if table else None
-    if table is None or snapshot is None:
+    published = last_published_at(table) if table else None
+    if table is None or published is None:
         return None
     with lakehouse.connect() as connection:
         found = connection.execute(
             f"SELECT DISTINCT {EVENT_DATE} FROM {table_relation(table)} WHERE _landing_uri = {literal(landed.uri)}"
         ).fetchall()
-    return _Arrived(snapshot.timestamp_ms, frozenset(day.isoformat() for (day,) in found)) if found else None
+    return _Arrived(published, frozenset(day.isoformat() for (day,) in found)) if found else None
 
 
 def _followed(lakehouse: Lakehouse, silver: str, arrived: _Arrived, *, dated: bool) -> bool:
     """Whether the table, or each of the dates in it, was published after bronze."""
+    from platform_assets.lakehouse.remembered import commits_of
+
     table = lakehouse.find(silver)
-    newer = [s for s in table.snapshots() if s.timestamp_ms > arrived.at and s.summary] if table else []
-    published = {s.summary.additional_properties.get("platform.partition", "") for s in newer if s.summary}
+    newer = [commit for commit in commits_of(table) if commit.at > arrived.at] if table else []
+    published = {"" if commit.partition is None else commit.partition.isoformat() for commit in newer}
     return arrived.days <= published if dated else bool(published)

@@ -1,0 +1,1 @@
+"""Maintenance changes no row, breaks no reader and no publisher, and is no change to anybody."""
