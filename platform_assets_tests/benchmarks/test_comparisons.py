@@ -1,0 +1,119 @@
+"""The comparisons: the arithmetic of their goals, that sides agree, and that it is told when they do not."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from typer import Typer
+from typer.testing import CliRunner
+
+from benchmarks import compare as command
+from benchmarks import measure
+from benchmarks.comparisons import COMPARISONS, AnswersDiffer, Comparison, Goal, Measured, Side, agree, compare
+from benchmarks.measure import Ratio
+from benchmarks.peers.environments import PeerUnavailable, variables
+from benchmarks.work.events import events
+
+ROWS = 5_000
+
+
+def app() -> Typer:
+    made = Typer()
+    made.command()(command.main)
+    return made
+
+
+def test_a_goal_of_a_share_is_the_platforms_time_by_the_others() -> None:
+    goal = Goal(1.3, faster=False)
+    ratio = goal.ratio([1.25, 3.0], [1.0, 2.0])
+    assert ratio == Ratio(1.375, 1.25, 1.5)
+    assert not goal.reached(ratio)
+    assert goal.reached(Ratio(1.3, 1.0, 9.0))
+
+
+def test_a_goal_of_times_faster_is_the_others_time_by_the_platforms() -> None:
+    goal = Goal(2, faster=True)
+    assert goal.ratio([1.0, 2.0], [3.0, 3.0]) == Ratio(2.25, 1.5, 3.0)
+    assert goal.reached(Ratio(2.0, 1.0, 3.0))
+    assert not goal.reached(Ratio(1.9, 1.0, 3.0))
+
+
+def test_what_was_measured_is_told_as_the_goal_is_worded() -> None:
+    comparison = COMPARISONS["dbt-duckdb"]
+    found = Measured(comparison, 10, (1.0, 2.0), (3.0, 5.0), (100.0, 120.0), (50.0, 60.0), {"rows": "10"}).as_json()
+    assert found["ratio"] == {"median": 2.75, "least": 2.5, "most": 3.0, "of": "the other's seconds by the platform's"}
+    assert found["goal"] == "at least 2x faster"
+    assert found["reached"] is True
+
+
+def test_a_differing_number_is_named_and_so_is_one_that_only_one_side_has() -> None:
+    comparison = COMPARISONS["dbt-duckdb"]
+    with pytest.raises(
+        AnswersDiffer, match="silver rows: 10 and 11; quarantined rows: 1 and nothing; more: nothing and 2"
+    ):
+        agree(
+            comparison,
+            {"silver rows": "10", "same": "5", "quarantined rows": "1"},
+            {"silver rows": "11", "same": "5", "more": "2"},
+        )
+    agree(comparison, {"same": "5"}, {"same": "5"})
+
+
+@pytest.mark.slow
+def test_the_three_own_sides_find_the_same_and_what_is_known_of_the_input(tmp_path: Path) -> None:
+    given = events(tmp_path, ROWS, objects=4)
+    answers = {}
+    for name in ("platform_side", "raw_duckdb", "hand_polars"):
+        side = [sys.executable, "-m", f"benchmarks.work.{name}"]
+        output = str(tmp_path / name)
+        seconds = measure.run([*side, "work", str(given.folder), output], environment=variables()).said["seconds"]
+        assert [list(layers) for layers in seconds] == [["bronze", "silver", "gold"]]
+        answers[name] = measure.run([*side, "answer", output], environment=variables()).said
+    assert answers["raw_duckdb"] == answers["platform_side"]
+    assert answers["hand_polars"] == answers["platform_side"]
+    assert answers["platform_side"]["silver rows"] == str(given.valid)
+    assert answers["platform_side"]["quarantined rows"] == str(given.quarantined)
+    assert given.rows == given.valid + given.quarantined + given.duplicates
+
+
+@pytest.mark.slow
+def test_a_comparison_that_starts_from_bronze_prepares_it_outside_the_time(tmp_path: Path) -> None:
+    raw = Side("raw DuckDB", "benchmarks.work.raw_duckdb")
+    comparison = Comparison(
+        "raw-with-itself", "silver and gold", raw, Goal(10, faster=True), "silver,gold", platform=raw
+    )
+    told: list[str] = []
+    found = compare(comparison, tmp_path, rows=ROWS, pairs=2, tell=told.append)
+    assert found.rows == ROWS
+    assert len(found.platform_seconds) == len(found.other_seconds) == 2
+    assert found.answer["silver rows"] == str(events(tmp_path / "benchmarks" / "work" / "input", ROWS).valid)
+    assert "raw DuckDB: preparing bronze" in told
+    assert not list((tmp_path / "benchmarks" / "work" / "raw-with-itself").iterdir())
+
+
+def test_a_peer_that_is_unavailable_is_reported_and_the_command_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unavailable(*_: object, **__: object) -> Measured:
+        raise PeerUnavailable("sqlmesh cannot be installed: no such version")
+
+    monkeypatch.setattr(command, "compare", unavailable)
+    done = CliRunner().invoke(app(), ["sqlmesh", "--json"])
+    assert done.exit_code == 1
+    reason = "sqlmesh cannot be installed: no such version"
+    assert json.loads(done.stdout) == [{"name": "sqlmesh", "outcome": "unavailable", "reason": reason}]
+
+
+def test_the_list_has_every_comparison_with_its_goal() -> None:
+    done = CliRunner().invoke(app(), ["--list"])
+    assert done.exit_code == 0
+    lines = dict(line.split(maxsplit=1) for line in done.output.splitlines())
+    assert lines.keys() == COMPARISONS.keys()
+    assert lines["dlt-json"].endswith("at least 10x faster")
+
+
+def test_an_unknown_comparison_is_refused_with_those_that_there_are() -> None:
+    done = CliRunner().invoke(app(), ["spark"])
+    assert done.exit_code == 2
+    assert "there is no spark" in done.output
