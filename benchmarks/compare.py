@@ -76,14 +76,12 @@ def _print(outcome: Measured | dict[str, str]) -> None:
         return
     comparison, goal = outcome.comparison, outcome.comparison.goal
     table = Table(title=f"{comparison.name}: {comparison.title}; {outcome.rows:,} rows", box=SIMPLE)
-    for heading in ("", "seconds, median", "least", "most", "peak MB"):
+    for heading in ("", "seconds, median", "least", "most", "of the processor", "peak MB"):
         table.add_column(heading, justify="right" if heading else "left")
-    for name, seconds, megabytes in (
-        ("platform", outcome.platform_seconds, outcome.platform_megabytes),
-        (comparison.other.name, outcome.other_seconds, outcome.other_megabytes),
-    ):
-        numbers = (f"{number:.2f}" for number in (statistics.median(seconds), min(seconds), max(seconds)))
-        table.add_row(name, *numbers, f"{max(megabytes):,.0f}")
+    for name, spent in (("platform", outcome.platform), (comparison.other.name, outcome.other)):
+        seconds = (statistics.median(spent.seconds), min(spent.seconds), max(spent.seconds))
+        numbers = (f"{number:.2f}" for number in (*seconds, statistics.median(spent.processor_seconds)))
+        table.add_row(name, *numbers, f"{max(spent.peak_megabytes):,.0f}")
     console.print(table)
     told = "times faster" if goal.faster else "of its time"
     console.print(

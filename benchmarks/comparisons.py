@@ -10,7 +10,7 @@ import shutil
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks import measure
@@ -62,12 +62,17 @@ class Side:
         module: `python -m <module> work INPUT OUTPUT` and `answer OUTPUT`.
         peer: whose environment it runs in; None for the platform's own.
         bronze: the module that writes bronze into its OUTPUT, where it starts from bronze.
+        prepares: whether there is `prepare OUTPUT`, for what is made once for each state of a project.
     """
 
     name: str
     module: str
     peer: str | None = None
     bronze: str = "benchmarks.work.raw_duckdb"
+    prepares: bool = False
+
+
+_PLATFORM = Side("platform", "benchmarks.work.platform_side", bronze="benchmarks.work.platform_side", prepares=True)
 
 
 @dataclass(frozen=True)
@@ -85,15 +90,15 @@ class Comparison:
     goal: Goal
     layers: str = "bronze,silver,gold"
     warm: bool = False
-    platform: Side = Side("platform", "benchmarks.work.platform_side", bronze="benchmarks.work.platform_side")
+    platform: Side = _PLATFORM
 
 
 _RAW = Side("raw DuckDB", "benchmarks.work.raw_duckdb")
 _POLARS = Side("Polars", "benchmarks.work.hand_polars")
 _DLT = Side("dlt", "benchmarks.peers.dlt.side", "dlt")
 _DLT_ARROW = Side("dlt fed Arrow", "benchmarks.peers.dlt.arrow_side", "dlt")
-_DBT = Side("dbt-duckdb", "benchmarks.peers.dbt_duckdb.side", "dbt_duckdb")
-_SQLMESH = Side("SQLMesh", "benchmarks.peers.sqlmesh.side", "sqlmesh")
+_DBT = Side("dbt-duckdb", "benchmarks.peers.dbt_duckdb.side", "dbt_duckdb", prepares=True)
+_SQLMESH = Side("SQLMesh", "benchmarks.peers.sqlmesh.side", "sqlmesh", prepares=True)
 _SPARK = Side("PySpark", "benchmarks.peers.pyspark.side", "pyspark")
 _EXPECTATIONS = Side("Great Expectations", "benchmarks.peers.great_expectations.side", "great_expectations")
 _AUDIT = Side("platform", "benchmarks.work.contract_audit")
@@ -124,21 +129,34 @@ COMPARISONS = {
 
 
 @dataclass(frozen=True)
+class Spent:
+    """What the runs of one side took, in the order of the pairs.
+
+    Attributes:
+        seconds: by the clock, which is what is compared.
+        processor_seconds: of the whole process and its children.
+        peak_megabytes: that they held at once.
+    """
+
+    seconds: tuple[float, ...]
+    processor_seconds: tuple[float, ...]
+    peak_megabytes: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Measured:
-    """A comparison's outcome; seconds and megabytes of both sides are in the order of the pairs."""
+    """A comparison's outcome."""
 
     comparison: Comparison
     rows: int
-    platform_seconds: tuple[float, ...]
-    other_seconds: tuple[float, ...]
-    platform_megabytes: tuple[float, ...]
-    other_megabytes: tuple[float, ...]
+    platform: Spent
+    other: Spent
     answer: Mapping[str, str]
 
     @property
     def ratio(self) -> Ratio:
         """As the goal is worded."""
-        return self.comparison.goal.ratio(self.platform_seconds, self.other_seconds)
+        return self.comparison.goal.ratio(self.platform.seconds, self.other.seconds)
 
     @property
     def reached(self) -> bool:
@@ -152,10 +170,8 @@ class Measured:
             "name": self.comparison.name,
             "title": self.comparison.title,
             "rows": self.rows,
-            "sides": {
-                "platform": {"seconds": self.platform_seconds, "peak_megabytes": self.platform_megabytes},
-                self.comparison.other.name: {"seconds": self.other_seconds, "peak_megabytes": self.other_megabytes},
-            },
+            "platform": asdict(self.platform),
+            "other": {"name": self.comparison.other.name, **asdict(self.other)},
             "ratio": {"median": ratio.median, "least": ratio.least, "most": ratio.most, "of": _ratio_of(goal)},
             "goal": str(goal),
             "reached": self.reached,
@@ -183,7 +199,10 @@ def compare(comparison: Comparison, home: Path, *, rows: int, pairs: int, tell: 
         AnswersDiffer: the sides do not agree, or not with what is known of the input.
     """
     workspace = home.resolve() / "benchmarks" / "work"
-    sides = [_Runner(comparison, side, workspace, _python(side, home, tell)) for side in _both(comparison)]
+    sides = [
+        _Runner(comparison, side, workspace / comparison.name / role, _python(side, home, tell))
+        for role, side in (("platform", comparison.platform), ("other", comparison.other))
+    ]
     tell(f"input: {rows:,} web events")
     given = events(workspace / "input", rows)
     if comparison.layers:
@@ -196,11 +215,10 @@ def compare(comparison: Comparison, home: Path, *, rows: int, pairs: int, tell: 
     answers = [side.answer() for side in sides]
     agree(comparison, answers[0], answers[1])
     agree(comparison, {name: answers[0].get(name, "nothing") for name in known}, known, other="the input")
-    seconds = [tuple(side.seconds(pair[number]) for pair in done) for number, side in enumerate(sides)]
-    megabytes = [tuple(pair[number].peak_megabytes for pair in done) for number in range(2)]
     for side in sides:
         side.clear()
-    return Measured(comparison, given.rows, seconds[0], seconds[1], megabytes[0], megabytes[1], answers[0])
+    platform, other = (side.spent([pair[number] for pair in done]) for number, side in enumerate(sides))
+    return Measured(comparison, given.rows, platform, other, answers[0])
 
 
 def agree(
@@ -220,10 +238,6 @@ def agree(
     if differing:
         told = other or comparison.other.name
         raise AnswersDiffer(f"{comparison.name}: the platform and {told} do not agree. {'; '.join(differing)}")
-
-
-def _both(comparison: Comparison) -> tuple[Side, Side]:
-    return comparison.platform, comparison.other
 
 
 def _python(side: Side, home: Path, tell: Tell) -> Path:
@@ -258,30 +272,29 @@ def _rows_for_contract(sides: Sequence[_Runner], given: Input, workspace: Path, 
 
 @dataclass(frozen=True)
 class _Runner:
-    """A side with its folders: OUTPUT, and what OUTPUT holds before each run."""
+    """A side with OUTPUT, and beside it what OUTPUT holds before each run."""
 
     comparison: Comparison
     side: Side
-    workspace: Path
+    output: Path
     python: Path
-
-    @property
-    def output(self) -> Path:
-        return self.workspace / self.comparison.name / self.side.module
 
     @property
     def _prepared(self) -> Path:
         return self.output.with_name(f"{self.output.name}-prepared")
 
     def prepare(self, given: Path, tell: Tell) -> None:
-        """Bronze, if the comparison starts from it. Made where it will be, as a lakehouse holds absolute paths."""
+        """What a run finds in OUTPUT. Made where it will be, as a lakehouse holds absolute paths."""
         self.clear()
-        if not self.comparison.layers or "bronze" in self.comparison.layers:
-            return
-        tell(f"{self.side.name}: preparing bronze")
-        command = [sys.executable, "-m", self.side.bronze, "work", str(given), str(self.output), "--layers", "bronze"]
-        measure.run(command, environment=variables())
-        self.output.rename(self._prepared)
+        if self.comparison.layers and "bronze" not in self.comparison.layers:
+            tell(f"{self.side.name}: preparing bronze")
+            command = [sys.executable, "-m", self.side.bronze, "work", str(given), str(self.output)]
+            measure.run([*command, "--layers", "bronze"], environment=variables())
+        if self.side.prepares:
+            tell(f"{self.side.name}: preparing")
+            measure.run([*self._command("prepare"), str(self.output)], environment=variables())
+        if self.output.exists():
+            self.output.rename(self._prepared)
 
     def run(self, given: Path) -> Run:
         """The work, once, into an OUTPUT as it was prepared."""
@@ -294,7 +307,15 @@ class _Runner:
             [*self._command("work"), str(given), str(self.output), *layers, *repeat], environment=variables()
         )
 
-    def seconds(self, run: Run) -> float:
+    def spent(self, runs: Sequence[Run]) -> Spent:
+        """What the runs took."""
+        return Spent(
+            tuple(map(self._seconds, runs)),
+            tuple(run.processor_seconds for run in runs),
+            tuple(run.peak_megabytes for run in runs),
+        )
+
+    def _seconds(self, run: Run) -> float:
         """Of the process, or of its last repetitions."""
         if not self.comparison.warm:
             return run.seconds

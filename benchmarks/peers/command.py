@@ -1,4 +1,4 @@
-"""The two commands that every side has, `work INPUT OUTPUT` and `answer OUTPUT`, with the standard library alone."""
+"""The commands of a side, with the standard library alone: `work INPUT OUTPUT`, `answer OUTPUT`, `prepare OUTPUT`."""
 
 from __future__ import annotations
 
@@ -15,28 +15,35 @@ LAYERS = ("bronze", "silver", "gold")
 
 
 def side(
-    work: Callable[[Path, Path, Sequence[str]], Seconds], answer: Callable[[Path, Sequence[str]], Mapping[str, str]]
+    work: Callable[[Path, Path, Sequence[str]], Seconds],
+    answer: Callable[[Path, Sequence[str]], Mapping[str, str]],
+    prepare: Callable[[Path], None] = lambda _: None,
 ) -> None:
     """Does what the command line says and prints one line of JSON last.
 
     Args:
         work: reads INPUT, writes below OUTPUT the layers that are asked for, gives the seconds of each.
         answer: the numbers that OUTPUT holds, of the layers that are asked for.
+        prepare: leaves in OUTPUT what the tool makes once for each state of its project, and not for each run.
     """
     parser = argparse.ArgumentParser()
     commands = parser.add_subparsers(dest="command", required=True)
-    working, answering = commands.add_parser("work"), commands.add_parser("answer")
-    working.add_argument("given", type=Path)
-    for command in (working, answering):
+    for name in ("prepare", "work", "answer"):
+        command = commands.add_parser(name)
+        if name == "work":
+            command.add_argument("given", type=Path)
         command.add_argument("output", type=Path)
         command.add_argument("--layers", default=",".join(LAYERS))
     asked = parser.parse_args()
-    layers = asked.layers.split(",")
-    if asked.command == "answer":
-        print(json.dumps(dict(answer(asked.output.resolve(), layers))))
+    output, layers = asked.output.resolve(), asked.layers.split(",")
+    output.mkdir(parents=True, exist_ok=True)
+    if asked.command == "prepare":
+        prepare(output)
+        print(json.dumps({}))
+    elif asked.command == "work":
+        print(json.dumps({"seconds": [work(asked.given.resolve(), output, layers)]}))
     else:
-        asked.output.mkdir(parents=True, exist_ok=True)
-        print(json.dumps({"seconds": [work(asked.given.resolve(), asked.output.resolve(), layers)]}))
+        print(json.dumps(dict(answer(output, layers))))
 
 
 def hmac_pads() -> tuple[str, str]:

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 # A comment; or, to be kept, a text or a name, in which `--` begins none.
 _COMMENT = re.compile(r"""('[^']*'|"[^"]*")|--[^\n]*|/\*.*?\*/|{#.*?#}""", re.DOTALL)
 # What Jinja may read beside the files; the var `partition` is the run's partition.
-_OUTSIDE = re.compile(r"\b(?:env_var|run_started_at|invocation_id|modules|run_query|var\((?!\s*'partition'))")
+_OUTSIDE = re.compile(
+    r"\b(?:env_var|run_started_at|invocation_id|modules|run_query|statement|load_result|graph"
+    r"|adapter\s*\.\s*(?!dispatch\b)|var\((?!\s*'partition'))"
+)
 # What two computations of the same rows may differ in: clocks, chance, the connection, files, and the columns that tell
 # of the platform, which no data version counts. `test_unchanged.py` holds it against DuckDB's own list.
 _NOT_REPEATABLE = re.compile(
@@ -147,7 +150,7 @@ def definitions_of(dbt_project: Path, models: Collection[DbtModel]) -> dict[str,
 
     Models that read something beside their tables have none.
     """
-    macros = sorted((dbt_project / "macros").rglob("*.sql"))
+    macros = sorted(path for folder in ("macros", "dbt_packages") for path in (dbt_project / folder).rglob("*.sql"))
     shared = [path.read_bytes() for path in [dbt_project / "dbt_project.yml", *macros]]
     called = [path.read_text(encoding="utf-8") for path in macros if "materializations" not in path.parts]
     found = {}

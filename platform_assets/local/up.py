@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -59,11 +60,12 @@ def run(settings: Settings, *, until_fresh: bool, sample_events: int, show: Show
         console = Console(width=240)  # into a file or a pipe nothing is cut
     try:
         with LocalStack(settings, console.print, lambda: _mend_broker(settings)) as stack:
+            started = time.time()
             stack.start()
             if sample_events and not _has_events(settings):
                 batch = _drop_sample(settings, sample_events)
                 console.print(f"{batch.events:,} web events dropped into landing in {len(batch.objects)} objects")
-            _watch(console, settings, stack, show, until_fresh=until_fresh)
+            _watch(console, settings, stack, show, started, until_fresh=until_fresh)
     except KeyboardInterrupt:
         console.print("Stopped. Run it again to go on from here.")
     except StackError as error:
@@ -90,14 +92,16 @@ def _bucket(settings: Settings) -> Bucket:
     return storage.Client(project=settings.project).bucket(settings.landing_bucket)
 
 
-def _watch(console: Console, settings: Settings, stack: LocalStack, show: Show, *, until_fresh: bool) -> None:
+def _watch(
+    console: Console, settings: Settings, stack: LocalStack, show: Show, started: float, *, until_fresh: bool
+) -> None:
     """Shows freshness as it changes: a live table on a terminal, elsewhere a line for each table that changed."""
     from platform_assets.ingestion.waiting import landed_since
     from platform_assets.lakehouse.catalog import Lakehouse
     from platform_assets.lakehouse.freshness import table_freshness
 
     lakehouse = Lakehouse(settings)
-    announced, since = False, datetime.now(UTC).timestamp()
+    announced, watched = False, time.time()
     rows = table_freshness(lakehouse, datetime.now(UTC), landed_since(settings))
     with Live(show(rows), console=console, auto_refresh=False, transient=not console.is_terminal) as live:
         while not (announced and until_fresh):
@@ -107,7 +111,7 @@ def _watch(console: Console, settings: Settings, stack: LocalStack, show: Show, 
                 live.update(show(rows), refresh=True)
             else:
                 _tell_changes(console, before, rows)
-            if not announced and _up_to_date(lakehouse, rows, stack.dagit_url, since):
+            if not announced and _up_to_date(lakehouse, rows, stack.dagit_url, started, watched):
                 announced = True
                 if not console.is_terminal:
                     console.print(show(rows))
@@ -122,14 +126,17 @@ def _tell_changes(console: Console, before: list[TableFreshness], after: list[Ta
             console.print(f"{new.table.name}: {new.state}, {rows:,} rows, {new.reason}")
 
 
-def _up_to_date(lakehouse: Lakehouse, rows: list[TableFreshness], dagit_url: str, since: float) -> bool:
+def _up_to_date(
+    lakehouse: Lakehouse, rows: list[TableFreshness], dagit_url: str, started: float, watched: float
+) -> bool:
     """Whether every gold and mart table was built and Dagster has nothing to do.
 
     Args:
         lakehouse: the tables.
         rows: their freshness.
         dagit_url: where Dagster is asked about its sensors.
-        since: when this platform was started, in seconds since 1970.
+        started: when this platform was started, in seconds since 1970.
+        watched: since when nothing has been put into landing from here.
     """
     from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
@@ -149,23 +156,23 @@ def _up_to_date(lakehouse: Lakehouse, rows: list[TableFreshness], dagit_url: str
         if instance.get_runs(RunsFilter(statuses=busy), limit=1):
             return False
         ended = max((record.end_time or 0.0 for record in instance.get_run_records(limit=20)), default=0.0)
-    return _sensors_want_nothing(dagit_url, since, ended)
+    return _sensors_want_nothing(dagit_url, started, max(ended, watched))
 
 
-def _sensors_want_nothing(dagit_url: str, since: float, ended: float) -> bool:
-    """Whether every sensor has looked since the start and, but for slow ones, since the last run ended, in vain.
+def _sensors_want_nothing(dagit_url: str, started: float, changed: float) -> bool:
+    """Whether every sensor has looked since the start and, but for slow ones, since something changed, in vain.
 
     What a slow one (a poll) found has to have been seen by the others.
     """
     import httpx
 
     try:
-        question = {"query": _LAST_TICKS, "variables": {"since": since}}
+        question = {"query": _LAST_TICKS, "variables": {"since": started}}
         answer = httpx.post(f"{dagit_url}/graphql", json=question, timeout=10)
         repositories = answer.raise_for_status().json()["data"]["repositoriesOrError"]["nodes"]
     except (httpx.HTTPError, KeyError, TypeError):  # it is not up yet, or busy: ask again
         return False
-    begun, polled = [], [ended]
+    begun, polled = [], [changed]
     for sensor in (sensor for repository in repositories for sensor in repository["sensors"]):
         ticks = sensor["sensorState"]["ticks"]
         if sensor["sensorState"]["status"] == "STOPPED":
@@ -176,7 +183,7 @@ def _sensors_want_nothing(dagit_url: str, since: float, ended: float) -> bool:
             polled.append(ticks[0]["endTimestamp"])
         else:
             begun.append(ticks[0]["timestamp"])
-    return min(begun, default=ended) > max(polled)
+    return min(begun, default=changed) > max(polled)
 
 
 def _has_events(settings: Settings) -> bool:

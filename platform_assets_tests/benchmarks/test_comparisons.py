@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from benchmarks import compare as command
 from benchmarks import measure
-from benchmarks.comparisons import COMPARISONS, AnswersDiffer, Comparison, Goal, Measured, Side, agree, compare
+from benchmarks.comparisons import COMPARISONS, AnswersDiffer, Comparison, Goal, Measured, Side, Spent, agree, compare
 from benchmarks.measure import Ratio
 from benchmarks.peers.environments import PeerUnavailable, variables
 from benchmarks.work.events import events
@@ -43,7 +43,8 @@ def test_a_goal_of_times_faster_is_the_others_time_by_the_platforms() -> None:
 
 def test_what_was_measured_is_told_as_the_goal_is_worded() -> None:
     comparison = COMPARISONS["dbt-duckdb"]
-    found = Measured(comparison, 10, (1.0, 2.0), (3.0, 5.0), (100.0, 120.0), (50.0, 60.0), {"rows": "10"}).as_json()
+    platform, other = Spent((1.0, 2.0), (1.0, 1.0), (100.0, 120.0)), Spent((3.0, 5.0), (1.0, 1.0), (50.0, 60.0))
+    found = Measured(comparison, 10, platform, other, {"rows": "10"}).as_json()
     assert found["ratio"] == {"median": 2.75, "least": 2.5, "most": 3.0, "of": "the other's seconds by the platform's"}
     assert found["goal"] == "at least 2x faster"
     assert found["reached"] is True
@@ -88,7 +89,7 @@ def test_a_comparison_that_starts_from_bronze_prepares_it_outside_the_time(tmp_p
     told: list[str] = []
     found = compare(comparison, tmp_path, rows=ROWS, pairs=2, tell=told.append)
     assert found.rows == ROWS
-    assert len(found.platform_seconds) == len(found.other_seconds) == 2
+    assert len(found.platform.seconds) == len(found.other.seconds) == 2
     assert found.answer["silver rows"] == str(events(tmp_path / "benchmarks" / "work" / "input", ROWS).valid)
     assert "raw DuckDB: preparing bronze" in told
     assert not list((tmp_path / "benchmarks" / "work" / "raw-with-itself").iterdir())

@@ -27,7 +27,7 @@ def test_sides_are_run_in_turns() -> None:
 
     def side(name: str) -> Run:
         order.append(name)
-        return Run(1.0, 1.0, {"name": name})
+        return Run(1.0, 1.0, {"name": name}, 1.0)
 
     pairs = in_turns(lambda: side("a"), lambda: side("b"), 2)
     assert order == ["a", "b", "a", "b"]
@@ -39,6 +39,16 @@ def test_the_memory_of_a_child_counts_as_that_of_its_side() -> None:
     found = run(python(f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}]); print('{{}}')"))
     alone = run(python("import subprocess, sys; subprocess.run([sys.executable, '-c', '']); print('{}')"))
     assert found.peak_megabytes - alone.peak_megabytes == pytest.approx(300, abs=30)
+
+
+def test_the_work_of_a_child_counts_as_that_of_its_side_and_waiting_does_not() -> None:
+    child = "import time; end = time.process_time() + 1\nwhile time.process_time() < end: pass\ntime.sleep(0.1)"
+    found = run(
+        python(f"import subprocess, sys, time; subprocess.run([sys.executable, '-c', {child!r}]); print('{{}}')")
+    )
+    assert found.processor_seconds >= 1
+    waiting = run(python("import time; time.sleep(2); print('{}')"))
+    assert waiting.processor_seconds < waiting.seconds - 1
 
 
 def test_the_last_line_is_what_a_side_said() -> None:

@@ -303,5 +303,12 @@ def test_a_definition_changes_with_sql_contract_and_macros_and_is_unknown_where_
     query = project / "models/gold/fact_orders.sql"
     query.write_text(query.read_text() + "-- {# env_var('A') #}\n")
     assert "fact_orders" in definitions_of(project, models)
-    query.write_text(query.read_text() + "where {{ env_var('A') }}\n")
-    assert set(definitions_of(project, models)) == {"user_metrics"}
+    told = query.read_text()
+    for outside in ("env_var('A')", "adapter.get_columns_in_relation(this)", "graph.nodes | length"):
+        query.write_text(f"{told}where {{{{ {outside} }}}}\n")
+        assert set(definitions_of(project, models)) == {"user_metrics"}, outside
+    query.write_text(told)
+    package = project / "dbt_packages/of_others/macros/asks.sql"
+    package.parent.mkdir(parents=True)
+    package.write_text("{% macro asks() %}{{ run_query('select 1') }}{% endmacro %}")
+    assert definitions_of(project, models) == {}
