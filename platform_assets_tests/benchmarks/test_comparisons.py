@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer import Typer
@@ -15,7 +17,7 @@ from benchmarks import measure
 from benchmarks.comparisons import COMPARISONS, AnswersDiffer, Comparison, Goal, Measured, Side, Spent, agree, compare
 from benchmarks.measure import Ratio
 from benchmarks.peers.environments import PeerUnavailable, variables
-from benchmarks.work.events import events
+from benchmarks.work.events import Input, events
 
 ROWS = 5_000
 
@@ -63,21 +65,67 @@ def test_a_differing_number_is_named_and_so_is_one_that_only_one_side_has() -> N
     agree(comparison, {"same": "5"}, {"same": "5"})
 
 
-@pytest.mark.slow
-def test_the_three_own_sides_find_the_same_and_what_is_known_of_the_input(tmp_path: Path) -> None:
-    given = events(tmp_path, ROWS, objects=4)
-    answers = {}
-    for name in ("platform_side", "raw_duckdb", "hand_polars"):
-        side = [sys.executable, "-m", f"benchmarks.work.{name}"]
-        output = str(tmp_path / name)
-        seconds = measure.run([*side, "work", str(given.folder), output], environment=variables()).said["seconds"]
+def own(side: str, *arguments: str | Path) -> Mapping[str, Any]:
+    """What a side of the platform's own environment says last."""
+    command = [sys.executable, "-m", f"benchmarks.work.{side}", *map(str, arguments)]
+    return measure.run(command, environment=variables()).said
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Input, Path]:
+    """The input, and the folder with the output of each own side."""
+    folder = tmp_path_factory.mktemp("work")
+    given = events(folder, ROWS, objects=4)
+    for side in ("platform_side", "raw_duckdb", "hand_polars"):
+        seconds = own(side, "work", given.folder, folder / side)["seconds"]
         assert [list(layers) for layers in seconds] == [["bronze", "silver", "gold"]]
-        answers[name] = measure.run([*side, "answer", output], environment=variables()).said
+    return given, folder
+
+
+@pytest.mark.slow
+def test_the_three_own_sides_find_the_same_and_what_is_known_of_the_input(done: tuple[Input, Path]) -> None:
+    given, folder = done
+    answers = {side: own(side, "answer", folder / side) for side in ("platform_side", "raw_duckdb", "hand_polars")}
     assert answers["raw_duckdb"] == answers["platform_side"]
     assert answers["hand_polars"] == answers["platform_side"]
     assert answers["platform_side"]["silver rows"] == str(given.valid)
     assert answers["platform_side"]["quarantined rows"] == str(given.quarantined)
     assert given.rows == given.valid + given.quarantined + given.duplicates
+
+
+@pytest.mark.slow
+def test_the_answer_about_bronze_is_of_bronze(done: tuple[Input, Path]) -> None:
+    given, folder = done
+    found = own("platform_side", "answer", folder / "platform_side", "--layers", "bronze")
+    assert found["bronze rows"] == str(given.rows)
+    # Rows without an event id would not be counted here, but none of the kinds of bad rows lacks it.
+    assert found["bronze event ids"] == str(given.valid + given.quarantined)
+
+
+@pytest.mark.slow
+def test_the_audit_finds_every_promise_that_was_broken_and_nothing_in_whole_silver(
+    done: tuple[Input, Path], tmp_path: Path
+) -> None:
+    given, folder = done
+    assert own("contract_audit", "inputs", folder / "platform_side", tmp_path) == {"files": 2}
+    own("contract_audit", "work", tmp_path / "whole", tmp_path / "found")
+    assert own("contract_audit", "answer", tmp_path / "found") == {"rows": str(given.valid)}
+    own("contract_audit", "work", tmp_path / "spoiled", tmp_path / "found")
+    found = {name: int(rows) for name, rows in own("contract_audit", "answer", tmp_path / "found").items()}
+    assert found.pop("rows") == given.valid
+    assert found.keys() == {
+        "amount.minimum",
+        "currency.one_of",
+        "email.pattern",
+        "event_id.unique",
+        "event_id.uuid",
+        "event_type.one_of",
+        "product_id.minimum",
+        "session_id.length",
+        "user_id.length",
+        "user_id.not_null",
+    }
+    assert all(rows == pytest.approx(given.valid / 100, abs=2) for name, rows in found.items() if "unique" not in name)
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -42,7 +41,7 @@ def test_the_memory_of_a_child_counts_as_that_of_its_side() -> None:
 
 
 def test_the_work_of_a_child_counts_as_that_of_its_side_and_waiting_does_not() -> None:
-    child = "import time; end = time.process_time() + 1\nwhile time.process_time() < end: pass\ntime.sleep(0.1)"
+    child = "import time; end = time.process_time() + 1\nwhile time.process_time() < end: pass\ntime.sleep(1)"
     found = run(
         python(f"import subprocess, sys, time; subprocess.run([sys.executable, '-c', {child!r}]); print('{{}}')")
     )
@@ -68,10 +67,8 @@ def test_a_side_without_json_at_its_end_has_failed() -> None:
 def test_a_side_that_takes_too_long_is_ended_with_its_children(tmp_path: Path) -> None:
     told = tmp_path / "pid"
     child = f"import os, pathlib, time; pathlib.Path({str(told)!r}).write_text(str(os.getpid())); time.sleep(300)"
-    began = time.monotonic()
     with pytest.raises(SideFailed, match="was ended after 3 s"):
         run(python(f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"), limit=3)
-    assert time.monotonic() - began < 150
     pid = int(told.read_text())
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from benchmarks.comparisons import COMPARISONS
+from benchmarks.peers.command import hmac_pads
 from benchmarks.peers.environments import PEERS, PeerUnavailable, environment
+from benchmarks.work.events import KEY
 
 
 def lock(folder: Path, text: str) -> Path:
@@ -58,3 +63,11 @@ def test_every_peer_has_a_lock_of_exact_versions() -> None:
         lines = (PEERS / peer / "requirements.lock").read_text(encoding="utf-8").splitlines()
         assert lines
         assert all("==" in line and "://" not in line and not line.startswith("-") for line in lines)
+
+
+def test_the_tokens_of_peers_are_hmacs_of_the_key() -> None:
+    inner, outer = hmac_pads()
+    sql = f"sha256(unhex('{outer}') || unhex(sha256(unhex('{inner}') || encode('somebody@example.org'))))"
+    token = hmac.digest(KEY.encode(), b"somebody@example.org", hashlib.sha256).hex()
+    with duckdb.connect() as connection:
+        assert connection.execute(f"SELECT {sql}").fetchall() == [(token,)]

@@ -7,7 +7,7 @@ INPUT is a folder of Parquet files with silver rows, each file a partition. As f
 (`benchmarks.work.contract_audit`): every promise of the published contract - columns, nulls, the key, patterns,
 ranges, sets - and for each the number of rows that break it. Tuned: columns stay in Arrow's types, as NumPy would make
 an object of every text and amount; an ephemeral context; results as counts, without examples.
-Less than the platform: the columns' types, as it knows those of NumPy and not Arrow's. More: nothing.
+Less than the platform: the columns' types, as it knows those of NumPy and not Arrow's.
 """
 
 from __future__ import annotations
