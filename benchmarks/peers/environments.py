@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
 PEERS = Path(__file__).resolve().parent
 CHECKOUT = PEERS.parent.parent
 _MADE_FROM = "made-from"  # the file in an environment that tells which lock it holds
@@ -77,8 +79,9 @@ def _run(peer: str, command: list[str]) -> None:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=outside)
     try:
         said, _ = process.communicate()
-    except BaseException:
-        process.terminate()
+    except BaseException:  # pip has started another pip, in the environment
+        for started in [*psutil.Process(process.pid).children(recursive=True), process]:
+            started.kill()
         process.wait()
         raise
     if process.returncode:
