@@ -7,6 +7,7 @@ A goal that is missed is told, not an error; a side that cannot run, or finds so
 from __future__ import annotations
 
 import json
+import signal
 import statistics
 import sys
 from typing import Annotated
@@ -33,13 +34,15 @@ def main(
     unknown = [name for name in names if name not in COMPARISONS]
     if unknown:
         raise typer.BadParameter(f"there is no {', '.join(unknown)}; there are {', '.join(COMPARISONS)}")
-    outcomes = [measure_or_reason(COMPARISONS[name], rows, pairs) for name in names]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # which ends the sides, as Ctrl-C does
+    outcomes = []
+    for name in names:
+        outcomes.append(measure_or_reason(COMPARISONS[name], rows, pairs))
+        if not as_json:
+            _print(outcomes[-1])  # each as soon as it is known: all of them take a while
     if as_json:
         found = [outcome.as_json() if isinstance(outcome, Measured) else outcome for outcome in outcomes]
         typer.echo(json.dumps(found, indent=2))
-    else:
-        for outcome in outcomes:
-            _print(outcome)
     if any(not isinstance(outcome, Measured) for outcome in outcomes):
         raise typer.Exit(1)
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -79,9 +80,11 @@ def _run(peer: str, command: list[str]) -> None:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=outside)
     try:
         said, _ = process.communicate()
-    except BaseException:  # pip has started another pip, in the environment
-        for started in [*psutil.Process(process.pid).children(recursive=True), process]:
-            started.kill()
+    except BaseException:
+        with suppress(psutil.NoSuchProcess):  # it has ended already
+            for started in psutil.Process(process.pid).children(recursive=True):  # pip starts the environment's Python
+                started.kill()
+        process.kill()
         process.wait()
         raise
     if process.returncode:
