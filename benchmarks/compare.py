@@ -34,7 +34,6 @@ def main(
     unknown = [name for name in names if name not in COMPARISONS]
     if unknown:
         raise typer.BadParameter(f"there is no {', '.join(unknown)}; there are {', '.join(COMPARISONS)}")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # which ends the sides, as Ctrl-C does
     outcomes = []
     for name in names:
         outcomes.append(measure_or_reason(COMPARISONS[name], rows, pairs))
@@ -93,4 +92,5 @@ def _print(outcome: Measured | dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # which ends the sides, as Ctrl-C does
     typer.run(main)
