@@ -290,7 +290,7 @@ class _Runner:
             tell(f"{self.side.name}: preparing bronze")
             command = [sys.executable, "-m", self.side.bronze, "work", str(given), str(self.output)]
             measure.run([*command, "--layers", "bronze"], environment=variables())
-        if self.side.prepares:
+        if self.side.prepares and "gold" in self.comparison.layers:  # what is prepared is models
             tell(f"{self.side.name}: preparing")
             measure.run([*self._command("prepare"), str(self.output)], environment=variables())
         if self.output.exists():
