@@ -7,7 +7,7 @@
 This is dlt's own way: its file system source, its reader of JSON lines, every record a dict. Values are kept as the
 text that arrived and `properties` as JSON, as in the platform's bronze; without these hints dlt would flatten the one
 and type the other. Tuned: Parquet files for the loader, two processes to normalise with files enough for both, large
-buffers, no telemetry.
+buffers, its intermediate files uncompressed, no telemetry.
 Less than the platform: one table without partitions, no audit, no look for what is already there, no origin of a row
 (object, line, when), no set-aside of what cannot be read. More: an identity and a load id in every row.
 """
@@ -34,8 +34,9 @@ _TUNED = {
     "NORMALIZE__WORKERS": "2",
     "NORMALIZE__START_METHOD": "spawn",
     "LOAD__WORKERS": "2",
-    "EXTRACT__DATA_WRITER__FILE_MAX_ITEMS": "100000",
+    "SOURCES__DATA_WRITER__FILE_MAX_ITEMS": "100000",
     "DATA_WRITER__BUFFER_MAX_ITEMS": "50000",
+    "DATA_WRITER__DISABLE_COMPRESSION": "true",
     "SCHEMA__NAMING": "snake_case",
 }
 
