@@ -6,19 +6,20 @@ Whatever was killed at whatever point, the next run finds the truth in landing a
 
 from __future__ import annotations
 
+import hashlib
 import json
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
 from platform_assets.contracts.rules import literal, quote
+from platform_assets.ingestion.intake import Intake
 from platform_assets.ingestion.landing import Arrivals, ArrivalVanished, Landing, LandingObject
-from platform_assets.ingestion.records import RecordSet, read_objects
 from platform_assets.lakehouse import publisher
 from platform_assets.lakehouse.publisher import ConcurrentPublish
 from platform_assets.lakehouse.reader import table_relation
+from platform_assets.lakehouse.staging import Staged
 from platform_assets.lakehouse.values import raw_value, typed_value
 from platform_assets.sources.contracts import (
     ARRIVAL_DATE,
@@ -26,8 +27,6 @@ from platform_assets.sources.contracts import (
     UNEXPECTED,
     bronze_contract,
     bronze_fields,
-    declared_names,
-    secret_paths,
 )
 
 if TYPE_CHECKING:
@@ -125,22 +124,30 @@ def _ingest_once(
         plan = _plan(lakehouse, connection, contract, landed, arrival_date, rebuild)
         if not plan.objects and not plan.replace:
             return Ingested(landed, 0, 0, None, _committed_at(plan.table, arrival_date))
-        records = _read(settings, landing, connection, source, plan.objects)
-        landing.put_dead_letters(records.dead_letters, all_of=(source.name, arrival_date) if plan.replace else None)
-        rows = bronze_rows(connection, settings, source, arrival_date)
-        touched = _touched(connection, plan, rows, arrival_date)
-        properties = {
-            "platform.run-id": run_id,
-            "platform.partition": arrival_date.isoformat(),
-            "platform.objects": str(len(plan.objects)),
-            "platform.dead-letters": str(records.refused + records.faults),
-            TOUCHED: json.dumps([day.isoformat() for day in touched]),
-        }
-        # Whoever published since the plan was made may have taken the same objects: then there is a new plan to make.
-        publish = publisher.replace if plan.replace else publisher.append
-        published = publish(
-            lakehouse, contract, connection, rows, base=plan.table, partition=arrival_date, properties=properties
-        )
+        with Staged(plan.table, contract, connection) as staged:
+            rows = partial(bronze_rows, settings, source, arrival_date)
+            intake = Intake(source, landing, connection, staged, arrival_date, rows)
+            records = intake.take(plan.objects, settings.home.resolve() / "spill")
+            landing.put_dead_letters(records.dead_letters, all_of=(source.name, arrival_date) if plan.replace else None)
+            touched = _touched(connection, plan, staged, arrival_date)
+            # Whoever published since the plan was made may have taken the same objects: then there is a new plan.
+            publish = publisher.replace if plan.replace else publisher.append
+            published = publish(
+                lakehouse,
+                contract,
+                connection,
+                staged,
+                base=plan.table,
+                partition=arrival_date,
+                properties={
+                    "platform.run-id": run_id,
+                    "platform.partition": arrival_date.isoformat(),
+                    "platform.objects": str(len(plan.objects)),
+                    "platform.dead-letters": str(records.refused + records.faults),
+                    TOUCHED: json.dumps([day.isoformat() for day in touched]),
+                },
+                data_version=_version(contract, plan.objects),
+            )
     committed_at = _committed_at(plan.table, arrival_date)
     return Ingested(landed, published.rows, records.refused + records.faults, published, committed_at)
 
@@ -178,41 +185,23 @@ def _plan(
     return _Plan(table, new, replace=False)
 
 
-def _read(
-    settings: Settings,
-    landing: Arrivals,
-    connection: duckdb.DuckDBPyConnection,
-    source: Source,
-    objects: Sequence[LandingObject],
-) -> RecordSet:
-    """Makes the temporary table `records` from the objects."""
-    scratch = settings.home.resolve() / "spill"
-    scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=scratch, prefix=f"{source.name}-") as folder:
-        paths = landing.download(objects, Path(folder))
-        envelope = source.file.ingestion.streams
-        return read_objects(
-            connection,
-            list(zip(objects, paths, strict=True)),
-            bronze_fields(source),
-            envelope=envelope,
-            file_format=source.file.ingestion.format,
-            csv=source.file.ingestion.csv,
-            secrets=secret_paths(source),
-            declared=declared_names(source),
-        )
-
-
-def bronze_rows(connection: duckdb.DuckDBPyConnection, settings: Settings, source: Source, arrival_date: date) -> str:
-    """Makes the temporary table `bronze_rows`: records with the columns that bronze adds."""
-    fields = ", ".join([*(quote(field.name) for field in bronze_fields(source)), UNEXPECTED])
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE bronze_rows AS SELECT {fields}, "
-        "_landing_uri, _landing_generation, _landed_at, _row_number, now() AS _ingested_at, "
-        f"DATE '{arrival_date.isoformat()}' AS {ARRIVAL_DATE}, "
-        f"{_event_date(settings, source, arrival_date)} AS {EVENT_DATE} FROM records"
+def _version(contract: Contract, objects: Sequence[LandingObject]) -> str:
+    """Which rows these are: a generation of an object never changes, and the columns say what is kept of it."""
+    said = (
+        [column.name for column in contract.columns],
+        sorted((arrival.uri, arrival.generation) for arrival in objects),
     )
-    return "bronze_rows"
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
+
+
+def bronze_rows(settings: Settings, source: Source, arrival_date: date, records: str) -> str:
+    """SQL after FROM: records (with the columns of `records.read_objects`) with those that bronze adds."""
+    fields = ", ".join([*(quote(field.name) for field in bronze_fields(source)), UNEXPECTED])
+    return (
+        f"(SELECT {fields}, _landing_uri, _landing_generation, _landed_at, _row_number, now() AS _ingested_at, "
+        f"DATE '{arrival_date.isoformat()}' AS {ARRIVAL_DATE}, "
+        f"{_event_date(settings, source, arrival_date)} AS {EVENT_DATE} FROM {records})"
+    )
 
 
 def _event_date(settings: Settings, source: Source, arrival_date: date) -> str:
@@ -230,11 +219,13 @@ def _event_date(settings: Settings, source: Source, arrival_date: date) -> str:
     return f"CASE WHEN {day} BETWEEN DATE {start} AND {arrived} + 1 THEN {day} ELSE {arrived} END"
 
 
-def _touched(connection: duckdb.DuckDBPyConnection, plan: _Plan, rows: str, arrival_date: date) -> list[date]:
+def _touched(connection: duckdb.DuckDBPyConnection, plan: _Plan, staged: Staged, arrival_date: date) -> list[date]:
     """Event dates of the rows that come, and on replacing also of those that go."""
-    changed = [f"SELECT {EVENT_DATE} FROM {rows}"]
+    changed = [f"SELECT {EVENT_DATE} FROM {file.relation}" for file in staged.files]
     if plan.replace:
         changed.append(f"SELECT {EVENT_DATE} FROM {table_relation(plan.table, where={ARRIVAL_DATE: arrival_date})}")
+    if not changed:
+        return []
     found = connection.execute(f"SELECT DISTINCT {EVENT_DATE} FROM ({' UNION ALL '.join(changed)}) ORDER BY 1")
     return [day for (day,) in found.fetchall()]
 

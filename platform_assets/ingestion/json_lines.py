@@ -55,7 +55,7 @@ class JsonLines:
 
     def read(self, unpacked: Unpacked, insert: Insert) -> tuple[int, Refusals]:
         """Rows inserted, and what could not be read."""
-        return self._read(unpacked, insert, directly=self.head != _BLANK)
+        return self._read(unpacked, insert, directly=self.straight)
 
     def reread(self, unpacked: Unpacked, insert: Insert) -> tuple[int, Refusals]:
         """Like `read`, looking at each record as a whole: DuckDB takes `null` for a record without any member."""
@@ -66,7 +66,7 @@ class JsonLines:
         if unpacked.sound and unpacked.longest <= MAX_RECORD_BYTES and not unpacked.suspicious:
             if directly:
                 try:
-                    return insert(self._columns(unpacked.path)), Refusals()
+                    return insert(self.columns(unpacked.path)), Refusals()
                 except refused:
                     directly = False  # some member is unknown, or some line cannot be read
             try:
@@ -104,7 +104,13 @@ class JsonLines:
         """The line that stands for one that cannot be read: a member's name that no record can hold."""
         return json.dumps({f"refused_{uuid.uuid4().hex}": 1})
 
-    def _columns(self, path: Path) -> str:
+    @property
+    def straight(self) -> bool:
+        """Whether clean objects can be read straight into columns."""
+        return self.head != _BLANK
+
+    def columns(self, path: Path) -> str:
+        """SQL rows of a file that begins with `head`; reading it fails where a line is not clean."""
         values = [f"{quote(name)}::VARCHAR" for name in self.shape.names]
         # DuckDB skips unknown members in silence again as soon as one of the columns is not asked for.
         used = " OR ".join(f"strlen({quote(name)}::VARCHAR) < 0" for name in self.shape.dropped)
@@ -125,7 +131,7 @@ class JsonLines:
         return insert(self._staged_rows()), refusals
 
     def _records(self, path: Path) -> str:
-        skipped = 0 if self.head == _BLANK else _HEAD_LINES
+        skipped = _HEAD_LINES if self.straight else 0
         return (
             f"SELECT * FROM (SELECT row_number() OVER () - {skipped} AS {NUMBER}, json::VARCHAR AS data, "
             f"NULL::VARCHAR AS data_base64 FROM read_json_objects({literal(str(path))}, {_LINES})) "

@@ -6,7 +6,6 @@ become the same rows, and the rest dead letters. What the values mean is judged 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from platform_assets.ingestion.json_lines import Insert, JsonLines
 from platform_assets.ingestion.landing import LandingObject
 from platform_assets.ingestion.parquet_rows import ParquetRows
 from platform_assets.ingestion.refusals import KEPT_BYTES, Refusals, reader_errors
-from platform_assets.ingestion.shape import NUMBER, Shape, pointer
+from platform_assets.ingestion.shape import NUMBER, Shape
 from platform_assets.ingestion.undeclared_secrets import remove_secrets
 from platform_assets.ingestion.unpack import Unpacked
 from platform_assets.lakehouse.drift import Unexpected, absent_fields, unexpected_members
@@ -109,7 +108,7 @@ def read_objects(
     table.create()
     lines = JsonLines(connection, shape, envelope=envelope)
     chosen = _reader(connection, shape, lines, file_format, csv or CsvOptions())
-    work = [(arrival, path, lines if _is_json_lines(arrival) else chosen) for arrival, path in objects]
+    work = [(arrival, path, lines if is_json_lines(arrival) else chosen) for arrival, path in objects]
     outcomes: dict[LandingObject, tuple[int, Refusals]] = {}
     for (arrival, _, reader), unpacked in zip(work, _prepared_ahead(work), strict=True):
         outcomes[arrival] = table.fill(arrival, unpacked, reader.read)
@@ -157,7 +156,8 @@ def _reader(
     return readers[file_format]
 
 
-def _is_json_lines(arrival: LandingObject) -> bool:
+def is_json_lines(arrival: LandingObject) -> bool:
+    """Whether an object is JSON lines whatever its source's format is."""
     return arrival.name.removesuffix(".gz").endswith(".jsonl")
 
 
@@ -206,9 +206,8 @@ class _Table:
 
     def with_rows_of_nothing(self) -> set[tuple[str, int]]:
         """Objects that gave a row that has no field at all: an empty record, or what is none."""
-        nothing = " AND ".join(f"{quote(name)} IS NULL" for name in (*self._names, UNEXPECTED))
         found = self.connection.execute(
-            f"SELECT DISTINCT _landing_uri, _landing_generation FROM {TABLE} WHERE {nothing}"
+            f"SELECT DISTINCT _landing_uri, _landing_generation FROM {TABLE} WHERE {self.shape.nothing}"
         )
         return set(found.fetchall())
 
@@ -223,35 +222,10 @@ class _Table:
         return [bronze_field.name for bronze_field in self.shape.fields]
 
     def _insert(self, arrival: LandingObject, rows: str) -> int:
-        for bronze_field in self.shape.fields:
-            for secret in bronze_field.dropped:
-                rows = _without(rows, bronze_field.name, secret)
+        rows = self.shape.without_secrets(rows)
         columns = ", ".join(quote(name) for name in (*self._names, UNEXPECTED))
         inserted = self.connection.execute(
             f"INSERT INTO {TABLE} SELECT {columns}, {literal(arrival.uri)}, {arrival.generation}, "
             f"TIMESTAMPTZ {literal(arrival.landed_at.astimezone(UTC).isoformat())}, {NUMBER} FROM ({rows})"
         ).fetchall()
         return int(inserted[0][0])
-
-
-def _without(records: str, column: str, secret: tuple[str, ...]) -> str:
-    """The records with a secret inside a column removed; a value that does not hold it stays exactly as it is.
-
-    A list where the path expects an object may hold the secret any number of times: then the whole value goes.
-    """
-    value = quote(column)
-    outer = [literal(pointer(*secret[:depth])) for depth in range(1, len(secret))]
-    lists = " OR ".join(
-        f"{kind} = 'ARRAY'" for kind in [f"json_type({value})", *(f"json_type({value}, {p})" for p in outer)]
-    )
-    named = f"contains(CAST({value} AS VARCHAR), {literal(json.dumps(secret[-1], ensure_ascii=False) + ':')})"
-    patch: object = None
-    for name in reversed(secret):
-        patch = {name: patch}
-    removal = literal(json.dumps(patch))
-    cleaned = (
-        f"CASE WHEN json_valid({value}) THEN CASE "
-        f"WHEN json_exists({value}, {literal(pointer(*secret))}) THEN json_merge_patch({value}, {removal})::VARCHAR "
-        f"WHEN ({lists}) AND {named} THEN NULL ELSE {value} END ELSE {value} END"
-    )
-    return f"SELECT * REPLACE ({cleaned} AS {value}) FROM ({records})"

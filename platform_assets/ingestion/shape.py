@@ -65,10 +65,45 @@ class Shape:
             names |= {snake_case(path[-1]), "_".join(snake_case(part) for part in path)}
         return frozenset(names - {""})
 
+    @property
+    def nothing(self) -> str:
+        """SQL predicate: a row holds nothing, of an empty record or of what is none."""
+        return " AND ".join(f"{quote(name)} IS NULL" for name in (*(field.name for field in self.fields), UNEXPECTED))
+
+    def without_secrets(self, rows: str) -> str:
+        """A reader's rows without the secrets that are inside a field."""
+        for field in self.fields:
+            for secret in field.dropped:
+                rows = _without(rows, field.name, secret)
+        return rows
+
     def columns(self, values: Sequence[str], unexpected: str) -> str:
         """The select list of a reader's rows, from one expression for each field."""
         named = [f"{value} AS {quote(field.name)}" for field, value in zip(self.fields, values, strict=True)]
         return ", ".join([NUMBER, *named, f"{unexpected} AS {UNEXPECTED}"])
+
+
+def _without(rows: str, column: str, secret: tuple[str, ...]) -> str:
+    """The rows with a secret inside a column removed; a value that does not hold it stays exactly as it is.
+
+    A list where the path expects an object may hold the secret any number of times: then the whole value goes.
+    """
+    value = quote(column)
+    outer = [literal(pointer(*secret[:depth])) for depth in range(1, len(secret))]
+    lists = " OR ".join(
+        f"{kind} = 'ARRAY'" for kind in [f"json_type({value})", *(f"json_type({value}, {p})" for p in outer)]
+    )
+    named = f"contains(CAST({value} AS VARCHAR), {literal(json.dumps(secret[-1], ensure_ascii=False) + ':')})"
+    patch: object = None
+    for name in reversed(secret):
+        patch = {name: patch}
+    removal = literal(json.dumps(patch))
+    cleaned = (
+        f"CASE WHEN json_valid({value}) THEN CASE "
+        f"WHEN json_exists({value}, {literal(pointer(*secret))}) THEN json_merge_patch({value}, {removal})::VARCHAR "
+        f"WHEN ({lists}) AND {named} THEN NULL ELSE {value} END ELSE {value} END"
+    )
+    return f"SELECT * REPLACE ({cleaned} AS {value}) FROM ({rows})"
 
 
 def without_members(record: str, names: Iterable[str]) -> str:

@@ -76,6 +76,49 @@ def unpack(path: Path, *, head: bytes = b"", max_bytes: int | None = None) -> Un
             return plain.finished()
 
 
+def pour(path: Path, target: BinaryIO, *, longest: int) -> int | None:
+    """Appends an object's plain bytes to a file, without a byte order mark and ended by a line feed.
+
+    Returns:
+        How many lines it has; None, and nothing is appended, if it is damaged or has a longer line than `longest`.
+    """
+    start = target.tell()
+    try:
+        with path.open("rb") as source:
+            return _poured(source, target, longest)
+    except (zlib.error, EOFError, _NoMemberError, _TooLargeError):
+        target.seek(start)
+        target.truncate()
+        return None
+
+
+def _poured(source: BinaryIO, target: BinaryIO, longest: int) -> int:
+    lines, size, last, measure = 0, 0, b"\n", _LongestLine()
+    for number, piece in enumerate(_pieces(source)):
+        plain = piece.removeprefix(BYTE_ORDER_MARK) if number == 0 else piece
+        target.write(plain)
+        measure.feed(plain)
+        lines += plain.count(b"\n")
+        size += len(plain)
+        last = plain[-1:] or last
+        if measure.longest > longest or size > MAX_OBJECT_BYTES:
+            raise _TooLargeError
+    if last != b"\n":
+        target.write(b"\n")
+        lines += 1
+    return lines
+
+
+def _pieces(source: BinaryIO) -> Iterator[bytes]:
+    gzipped = source.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+    source.seek(0)
+    if gzipped:
+        yield from _members(source)
+    else:
+        while chunk := source.read(CHUNK):
+            yield chunk
+
+
 class _LongestLine:
     """Length of the longest line, exact for lines longer than a chunk."""
 
@@ -148,6 +191,10 @@ def _inflate(source: BinaryIO, plain: _Plain, max_bytes: int) -> Unpacked:
     except _NoMemberError as error:
         return plain.finished(str(error))
     return plain.finished()
+
+
+class _TooLargeError(Exception):
+    """The object has more than may be read at once."""
 
 
 class _NoMemberError(Exception):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import duckdb
-    from pyiceberg.catalog import Catalog
+    from pyiceberg.catalog.sql import SqlCatalog
     from pyiceberg.table import Table
 
     from platform_assets.contracts.model import Contract
@@ -21,13 +21,12 @@ if TYPE_CHECKING:
 
 CATALOG_NAME = "platform"
 Made = TypeVar("Made")
-# A commit that meets another one must fail, so that its author looks again at what it is about to publish (I4).
-# Planning a table reads every manifest: many small commits are merged into few.
-_TABLE_PROPERTIES = {
+# A commit that meets another one must fail, so that its author looks again at what it is about to publish (I4). Each
+# leaves a copy of all metadata, of which the newest few help when something went wrong.
+TABLE_PROPERTIES = {
     "commit.retry.num-retries": "0",
-    "commit.manifest-merge.enabled": "true",
-    "commit.manifest.min-count-to-merge": "20",
     "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "20",
 }
 
 
@@ -40,10 +39,10 @@ class Lakehouse:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._catalog: Catalog | None = None
+        self._catalog: SqlCatalog | None = None
 
     @property
-    def catalog(self) -> Catalog:
+    def catalog(self) -> SqlCatalog:
         """The Iceberg catalog `platform`; its database is made on first use."""
         if self._catalog is None:
             from pyiceberg.catalog.sql import SqlCatalog
@@ -58,11 +57,17 @@ class Lakehouse:
 
     def tables(self) -> list[str]:
         """Names `layer.table` of all tables, sorted."""
-        return sorted(
-            ".".join(identifier)
-            for namespace in self.catalog.list_namespaces()
-            for identifier in self.catalog.list_tables(namespace)
-        )
+        return sorted(self.versions())
+
+    def versions(self) -> dict[str, str]:
+        """The newest metadata file of every table, by `layer.table`, in one query: another one after every commit."""
+        from pyiceberg.catalog.sql import IcebergTables
+        from sqlalchemy import select
+
+        columns = (IcebergTables.table_namespace, IcebergTables.table_name, IcebergTables.metadata_location)
+        ours = select(*columns).where(IcebergTables.catalog_name == self.catalog.name)
+        with self.catalog.engine.connect() as connection:
+            return {f"{layer}.{table}": str(location) for layer, table, location in connection.execute(ours)}
 
     def find(self, name: str) -> Table | None:
         """The table at its newest snapshot, or None if it was never published."""
@@ -86,7 +91,7 @@ class Lakehouse:
                     contract.table,
                     schema,
                     partition_spec=partition_spec(contract, schema),
-                    properties=_TABLE_PROPERTIES,
+                    properties=TABLE_PROPERTIES,
                 )
             except TableAlreadyExistsError:  # another run was quicker
                 found = self.catalog.load_table(contract.table)

@@ -80,7 +80,7 @@ def conform(
     """Splits bronze rows by the contract.
 
     Args:
-        connection: makes the temporary tables `staged`, `winners`, `tokens`.
+        connection: makes the temporary tables `staged`, `tokens`, and `versions` or `beaten`.
         bronze: SQL after FROM over the bronze rows of the partition.
         contract: the silver contract before tokenisation.
         key: tokenisation key.
@@ -91,12 +91,15 @@ def conform(
     contract = resolved(contract, datetime.now(UTC))
     statement = _Statement(contract, partition, explode, references or {})
     connection.execute(f"CREATE OR REPLACE TEMP TABLE staged AS {statement.staged(bronze)}")
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE winners AS {_winners(contract)}")
+    if contract.history:
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE versions AS {_versions(contract)}")
+    else:
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE beaten AS {_beaten(contract)}")
     if contract.pii:
         values = " UNION ALL ".join(f"SELECT {quote(name)} AS value FROM staged" for name in contract.pii)
         create_tokens(connection, values, key)
     warned = [rule.name for rule in _row_rules(contract, Severity.WARN)]
-    accounting, *warnings = _account(connection, warned)
+    accounting, *warnings = _account(connection, contract, warned)
     counted = dict(zip(warned, warnings, strict=True))
     return Conformed(_accepted(contract), _quarantined(contract), accounting, contract, counted)
 
@@ -235,18 +238,21 @@ def _raw_name(column: Column) -> str:
     return quote(f"raw {column.name}")
 
 
-def _winners(contract: Contract) -> str:
-    """Row ids of the latest record of each key, all elements of it together; without a key, of every record."""
-    if contract.history:
-        return _versions(contract)
-    if not contract.key:
-        return f"SELECT rowid AS row_id FROM staged WHERE {BROKEN_RULES} IS NULL"
+def _beaten(contract: Contract) -> str:
+    """Row ids of the records that a later one of their key replaces, all elements of each together.
+
+    Hardly any key comes twice. Only those whose hash does are put in order, which the wide rest is not.
+    """
     key = ", ".join(quote(name) for name in contract.key if name != LINE_NUMBER)
+    if not key:
+        return "SELECT NULL::BIGINT AS row_id WHERE FALSE"
     latest = ", ".join(f"{quote(name)} DESC" for name in (*contract.ordering, *_ORIGIN_ORDER))
+    fine = f"FROM staged WHERE {BROKEN_RULES} IS NULL"
+    repeated = f"SELECT hash({key}) {fine} GROUP BY 1 HAVING count(*) > 1"
     return (
         "SELECT row_id FROM (SELECT rowid AS row_id, "
-        f"rank() OVER (PARTITION BY {key} ORDER BY {latest}) AS place FROM staged WHERE {BROKEN_RULES} IS NULL) "
-        "WHERE place = 1"
+        f"rank() OVER (PARTITION BY {key} ORDER BY {latest}) AS place {fine} AND hash({key}) IN ({repeated})) "
+        "WHERE place > 1"
     )
 
 
@@ -255,8 +261,6 @@ def _versions(contract: Contract) -> str:
 
     Of rows that begin to hold at once the latest wins; a row that says the same as the version before it is none.
     """
-    key = ", ".join(quote(name) for name in contract.key if name != VALID_FROM)
-    latest = ", ".join(f"{quote(name)} DESC" for name in (*contract.ordering[1:], *_ORIGIN_ORDER))
     names = [quote(name) for name in contract.key if name != VALID_FROM]
     key = ", ".join(_KEY.format(number) for number in range(len(names)))
     begins = quote(version_time(contract))
@@ -285,8 +289,15 @@ _ORIGIN_ORDER = ("_landed_at", "_landing_generation", "_landing_uri", "_row_numb
 def _accepted(contract: Contract) -> str:
     columns = ", ".join(_shown(column.name, contract) for column in contract.columns)
     if contract.history:
-        return f"(SELECT {columns} FROM staged JOIN winners ON staged.rowid = winners.row_id{_token_joins(contract)})"
-    return f"(SELECT {columns} FROM staged{_token_joins(contract)} WHERE staged.rowid IN (SELECT row_id FROM winners))"
+        return f"(SELECT {columns} FROM staged JOIN versions ON staged.rowid = versions.row_id{_token_joins(contract)})"
+    return f"(SELECT {columns} FROM staged{_token_joins(contract)} WHERE {_won(contract, 'staged.rowid')})"
+
+
+def _won(contract: Contract, row_id: str) -> str:
+    """SQL predicate over `staged`: the row is published."""
+    if contract.history:
+        return f"{row_id} IN (SELECT row_id FROM versions)"
+    return f"{BROKEN_RULES} IS NULL AND {row_id} NOT IN (SELECT row_id FROM beaten)"
 
 
 def _quarantined(contract: Contract) -> str:
@@ -305,7 +316,7 @@ def _quarantined(contract: Contract) -> str:
 def _shown(name: str, contract: Contract) -> str:
     column = quote(name)
     if contract.history and name in HISTORY_NAMES:
-        return f"winners.{VALID_TO} IS NULL AS {IS_CURRENT}" if name == IS_CURRENT else f"winners.{column}"
+        return f"versions.{VALID_TO} IS NULL AS {IS_CURRENT}" if name == IS_CURRENT else f"versions.{column}"
     return f"{quote('token ' + name)}.token AS {column}" if name in contract.pii else f"staged.{column}"
 
 
@@ -316,14 +327,16 @@ def _token_joins(contract: Contract) -> str:
     )
 
 
-def _account(connection: duckdb.DuckDBPyConnection, warned: Sequence[str]) -> tuple[Accounting, *tuple[int, ...]]:
+def _account(
+    connection: duckdb.DuckDBPyConnection, contract: Contract, warned: Sequence[str]
+) -> tuple[Accounting, *tuple[int, ...]]:
     """The accounting, then for each of the `warned` rules how many accepted rows break it."""
     columns = "".join(f", {_warned(name)}" for name in warned)
     counts = "".join(f", count(*) FILTER (won AND {_warned(name)})" for name in warned)
     counted = connection.execute(
         "SELECT count(*), count(*) FILTER (won), "
         f"count({BROKEN_RULES}), count(*) FILTER ({BROKEN_RULES} IS NULL AND NOT won){counts} "
-        f"FROM (SELECT {BROKEN_RULES}, rowid IN (SELECT row_id FROM winners) AS won{columns} FROM staged)"
+        f"FROM (SELECT {BROKEN_RULES}, {_won(contract, 'rowid')} AS won{columns} FROM staged)"
     ).fetchone()
     numbers = counted or (0,) * (4 + len(warned))
     return Accounting(*numbers[:4]), *numbers[4:]

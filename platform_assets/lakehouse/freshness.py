@@ -13,17 +13,16 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from platform_assets.lakehouse.answers import answer
 from platform_assets.lakehouse.completeness import Completeness, against_source, against_usual
 from platform_assets.lakehouse.declared import DeclaredTable, declared_tables
 from platform_assets.lakehouse.durations import in_words
 from platform_assets.lakehouse.lateness import Known, Lateness, expected_partition, latenesses, waiting_partitions
-from platform_assets.lakehouse.progress import progress
+from platform_assets.lakehouse.progress import Progress, progress
 from platform_assets.lakehouse.statistics import TableStatistics, rows_dated, statistics
 from platform_assets.sources.contracts import EVENT_DATE
 
 if TYPE_CHECKING:
-    from pyiceberg.table import Table
-
     from platform_assets.lakehouse.catalog import Lakehouse
 
 _STRIP = 30
@@ -136,18 +135,30 @@ def table_freshness(
     if names is not None:
         needed = _with_ancestors(tables, names)
         tables = {name: table for name, table in tables.items() if name in needed}
-    opened = {name: found for name in tables if (found := lakehouse.find(name)) is not None}
+    versions = lakehouse.versions()
     known = {
-        name: Known(statistics(found, tables[name].contract), progress(found), (landed_since or {}).get(name))
-        for name, found in opened.items()
-        if found.current_snapshot() is not None
+        name: Known(*read, (landed_since or {}).get(name))
+        for name, table in tables.items()
+        if name in versions and (read := _read(lakehouse, table, versions[name])) is not None
     }
     late = latenesses(tables, known, now)
     return [
-        _judge(table, known, late[name], _completeness(lakehouse, table, known, opened, now), now)
+        _judge(table, known, late[name], _completeness(lakehouse, table, known, versions, now), now)
         for name, table in tables.items()
         if names is None or name in names
     ]
+
+
+def _read(lakehouse: Lakehouse, table: DeclaredTable, version: str) -> tuple[TableStatistics, Progress] | None:
+    """What the table holds and how it came about; None if nothing was published to it yet."""
+
+    def read() -> tuple[TableStatistics, Progress] | None:
+        found = lakehouse.find(table.name)
+        if found is None or found.current_snapshot() is None:
+            return None
+        return statistics(found, table.contract), progress(found)
+
+    return answer(version, "freshness", table.contract.event_time, read)
 
 
 def judge(table: DeclaredTable, late: Lateness | None, now: datetime) -> tuple[FreshnessState, str]:
@@ -207,7 +218,7 @@ def _completeness(
     lakehouse: Lakehouse,
     table: DeclaredTable,
     known: Mapping[str, Known],
-    opened: Mapping[str, Table],
+    versions: Mapping[str, str],
     now: datetime,
 ) -> Completeness | None:
     """Of the expected partition, or where none is, of the newest."""
@@ -217,9 +228,9 @@ def _completeness(
     day = expected_partition(table, now) or here.statistics.newest_partition
     if day is None:
         return None
-    bronze = opened.get(table.counted_in) if table.counted_in else None
-    rows_in = here.progress.rows_in.get(day)
-    counted = None if bronze is None or rows_in is None else rows_dated(lakehouse, bronze, EVENT_DATE, day)
+    bronze, rows_in, counted = table.counted_in, here.progress.rows_in.get(day), None
+    if bronze is not None and bronze in versions and rows_in is not None:
+        counted = rows_dated(lakehouse, bronze, versions[bronze], EVENT_DATE, day)
     return against_source(day, rows_in, counted) or against_usual(day, here.statistics.rows_by_partition)
 
 

@@ -5,28 +5,25 @@ Nothing staged is visible before the commit. A broken contract leaves the last g
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from platform_assets.contracts.iceberg_schema import duckdb_type
-from platform_assets.contracts.rules import literal, quote
-from platform_assets.lakehouse.audit import ContractBroken, Finding, audit, audits_no_rows
-from platform_assets.lakehouse.catalog import Lakehouse, LakehouseError, local_path
+from platform_assets.lakehouse.audit import Finding, audit, audits_no_rows
+from platform_assets.lakehouse.catalog import Lakehouse, LakehouseError
+from platform_assets.lakehouse.manifests import Replaced, commit
+from platform_assets.lakehouse.staging import Staged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from datetime import date
+    from pathlib import Path
 
     import duckdb
-    from pyiceberg.expressions import BooleanExpression
     from pyiceberg.table import Table
 
     from platform_assets.contracts.model import Contract
 
 _REPLACE_ATTEMPTS = 10
-_ROW_GROUP_ROWS = 122_880
 
 
 class ConcurrentPublish(LakehouseError):
@@ -59,11 +56,12 @@ def append(
     lakehouse: Lakehouse,
     contract: Contract,
     connection: duckdb.DuckDBPyConnection,
-    source: str,
+    source: str | Staged,
     *,
     base: Table,
     partition: date,
     properties: Mapping[str, str],
+    data_version: str | None = None,
 ) -> Publication:
     """Adds the rows of `source`, all of one partition, to the table as it stood at `base`.
 
@@ -71,27 +69,38 @@ def append(
         lakehouse: where the table lives.
         contract: what the rows must promise.
         connection: the DuckDB that can read `source`.
-        source: SQL after FROM, with the contract's columns.
+        source: SQL after FROM, with the contract's columns; or what was staged of them.
         base: the table as it was read when the rows were chosen.
         partition: the partition that all of them lie in.
         properties: snapshot properties, all text.
+        data_version: of the rows, where that is known without looking at them.
 
     Raises:
         ContractBroken: the audit failed; nothing was published.
         ConcurrentPublish: the table has moved on since `base`; nothing was published.
     """
-    return _publish(lakehouse, contract, connection, source, base=base, partition=partition, properties=properties)
+    return _publish(
+        lakehouse,
+        contract,
+        connection,
+        source,
+        base=base,
+        partition=partition,
+        properties=properties,
+        data_version=data_version,
+    )
 
 
 def replace(
     lakehouse: Lakehouse,
     contract: Contract,
     connection: duckdb.DuckDBPyConnection,
-    source: str,
+    source: str | Staged,
     *,
     base: Table | None = None,
     partition: date | None,
     properties: Mapping[str, str],
+    data_version: str | None = None,
 ) -> Publication:
     """Replaces a partition of the table (or, with None, all of it) by the rows of `source`.
 
@@ -102,173 +111,79 @@ def replace(
         ContractBroken: the audit failed; the last good snapshot stays.
         ConcurrentPublish: the table has moved on since `base`, or was too busy; nothing was published.
     """
-    from pyiceberg.expressions import AlwaysTrue, EqualTo
-
-    if partition is None:
-        replaced: BooleanExpression = AlwaysTrue()
-    elif contract.partition_column is None:
+    if partition is not None and contract.partition_column is None:
         raise LakehouseError(f"{contract.table} has no partition column, so {partition} cannot be replaced in it")
-    else:
-        replaced = EqualTo(contract.partition_column, partition.isoformat())  # type: ignore[call-arg,misc]
     return _publish(
         lakehouse,
         contract,
         connection,
         source,
         base=base,
-        replaced=replaced,
+        replaced=Replaced(partition),
         partition=partition,
         properties=properties,
+        data_version=data_version,
     )
-
-
-@dataclass(frozen=True)
-class _Staged:
-    path: Path
-    rows: int
 
 
 def _publish(
     lakehouse: Lakehouse,
     contract: Contract,
     connection: duckdb.DuckDBPyConnection,
-    source: str,
+    source: str | Staged,
     *,
     base: Table | None = None,
-    replaced: BooleanExpression | None = None,
+    replaced: Replaced | None = None,
     partition: date | None,
     properties: Mapping[str, str],
+    data_version: str | None = None,
 ) -> Publication:
     table = base if base is not None else lakehouse.ensure(contract)
-    staged: list[_Staged] = []
-    try:
-        parts = [source] if partition else _parts(contract, connection, source)
-        staged.extend(_stage(table, contract, connection, part) for part in parts)
-        files = [file.path for file in staged if file.rows]
-        if partition:
-            _refuse_other_partitions(contract, connection, files, partition)
-        warnings = audit(contract, [file.path for file in staged] if audits_no_rows(contract) else files)
-        rows = sum(file.rows for file in staged)
-        version = f"{rows}-{sum(_fingerprint(contract, connection, path) for path in files):x}"
-    except BaseException:
-        _discard(staged)
-        raise
-    stamped = {
-        **properties,
-        "platform.rows": str(rows),
-        "platform.data-version": version,
-        "platform.contract-version": str(contract.version),
-    }
-    try:
-        committed = _commit(lakehouse, table, files, replaced, stamped, attempts=1 if base else _REPLACE_ATTEMPTS)
-    except ConcurrentPublish:
-        _discard(staged)
-        raise  # any other error leaves open whether the commit happened: its files may be the table's by now
-    _discard([file for file in staged if not file.rows])
+    with source if isinstance(source, Staged) else Staged(table, contract, connection) as staged:
+        if isinstance(source, str):
+            staged.write(source, partition)
+        warnings = audit(contract, _by_partition(staged, rows=not audits_no_rows(contract)), connection)
+        files = [file.path for file in staged.files if file.rows]
+        stamped = {
+            **properties,
+            "platform.rows": str(staged.rows),
+            "platform.data-version": data_version or staged.data_version(),
+            "platform.contract-version": str(contract.version),
+        }
+        try:
+            committed = _commit(lakehouse, table, files, replaced, stamped, attempts=1 if base else _REPLACE_ATTEMPTS)
+        except ConcurrentPublish:
+            raise
+        except BaseException:
+            staged.keep()  # it is open whether the commit happened: the files may be the table's by now
+            raise
+        staged.keep()
     snapshot = committed.current_snapshot()
     return Publication(
         table=contract.table,
-        rows=rows,
+        rows=staged.rows,
         snapshot_id=snapshot.snapshot_id if snapshot else None,
         location=committed.location(),
-        data_version=version,
+        data_version=stamped["platform.data-version"],
         properties=stamped,
         warnings=warnings,
     )
 
 
-def _discard(staged: Iterable[_Staged]) -> None:
-    for file in staged:
-        file.path.unlink(missing_ok=True)
-
-
-def _parts(contract: Contract, connection: duckdb.DuckDBPyConnection, source: str) -> list[str]:
-    """The source by partition: Iceberg wants every file to lie in one."""
-    if contract.partition_column is None:
-        return [source]
-    column = quote(contract.partition_column)
-    days = connection.execute(f"SELECT DISTINCT {column} FROM {source} ORDER BY 1").fetchall()
-    if len(days) <= 1:
-        return [source]
-    return [f"(SELECT * FROM {source} WHERE {column} IS NOT DISTINCT FROM {_day(day)})" for (day,) in days]
-
-
-def _refuse_other_partitions(
-    contract: Contract, connection: duckdb.DuckDBPyConnection, files: list[Path], partition: date
-) -> None:
-    column = quote(str(contract.partition_column))
-    for path in files:
-        found = connection.execute(f"SELECT DISTINCT {column} FROM read_parquet({literal(str(path))})").fetchall()
-        if found != [(partition,)]:
-            listed = ", ".join(sorted(str(day) for (day,) in found))
-            raise LakehouseError(
-                f"{contract.table}: partition {partition} was to be published, the rows are of {listed}"
-            )
-
-
-def _day(day: date | None) -> str:
-    return "NULL" if day is None else f"DATE '{day.isoformat()}'"
-
-
-def _stage(table: Table, contract: Contract, connection: duckdb.DuckDBPyConnection, source: str) -> _Staged:
-    """Writes the rows to a Parquet file of the table's folder that no snapshot names yet."""
-    folder = Path(local_path(table.location())) / "data"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{uuid.uuid4()}.parquet"
-    ids = {field.name: field.field_id for field in table.schema().fields}
-    columns = ", ".join(
-        f"CAST({quote(column.name)} AS {duckdb_type(column)}) AS {quote(column.name)}" for column in contract.columns
-    )
-    field_ids = ", ".join(f"{quote(column.name)}: {ids[column.name]}" for column in contract.columns)
-    order = f" ORDER BY {', '.join(map(quote, contract.clustering))}" if contract.clustering else ""
-    _refuse_wrong_types(contract, connection, source)
-    try:
-        result = connection.execute(
-            f"COPY (SELECT {columns} FROM {source}{order}) TO {literal(str(path))} "
-            f"(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE {_ROW_GROUP_ROWS}, "
-            f"FIELD_IDS {{{field_ids}}})"
-        ).fetchone()
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
-    return _Staged(path, int(result[0]) if result else 0)
-
-
-def _refuse_wrong_types(contract: Contract, connection: duckdb.DuckDBPyConnection, source: str) -> None:
-    """Counts values that a cast would refuse, because DuckDB's own refusal quotes them (I7).
-
-    Raises:
-        ContractBroken: with every column that has some.
-    """
-    given = {row[0]: row[1] for row in connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()}
-    promised = {c.name: duckdb_type(c) for c in contract.columns if c.name in given}
-    doubtful = [name for name, kind in promised.items() if given[name] != kind.replace(", ", ",") and kind != "VARCHAR"]
-    if not doubtful:
-        return
-    counts = ", ".join(
-        f"count(*) FILTER ({quote(name)} IS NOT NULL AND TRY_CAST({quote(name)} AS {promised[name]}) IS NULL)"
-        for name in doubtful
-    )
-    counted = connection.execute(f"SELECT {counts} FROM {source}").fetchone() or ()
-    findings = [Finding(f"{name}.type", rows) for name, rows in zip(doubtful, counted, strict=False) if rows]
-    if findings:
-        raise ContractBroken(contract.table, tuple(findings))
-
-
-def _fingerprint(contract: Contract, connection: duckdb.DuckDBPyConnection, path: Path) -> int:
-    """Sum of the rows' hashes, without the columns that tell of the platform instead of the data."""
-    columns = ", ".join(quote(column.name) for column in contract.columns if not column.name.startswith("_"))
-    row = connection.execute(
-        f"SELECT sum(hash(r)::HUGEINT) FROM (SELECT {columns} FROM read_parquet({literal(str(path))})) r"
-    ).fetchone()
-    return int(row[0]) if row else 0
+def _by_partition(staged: Staged, *, rows: bool) -> list[list[Path]]:
+    """The files of each partition; if only `rows` are to be audited, without those that have none."""
+    found: dict[date | None, list[Path]] = {}
+    for file in staged.files:
+        if file.rows or not rows:
+            found.setdefault(file.partition, []).append(file.path)
+    return list(found.values())
 
 
 def _commit(
     lakehouse: Lakehouse,
     table: Table,
     files: list[Path],
-    replaced: BooleanExpression | None,
+    replaced: Replaced | None,
     properties: dict[str, str],
     *,
     attempts: int,
@@ -278,12 +193,7 @@ def _commit(
     name = ".".join(table.name())
     for _ in range(attempts):
         try:
-            with table.transaction() as transaction:
-                if replaced is not None and any(table.scan(row_filter=replaced).plan_files()):
-                    transaction.delete(replaced, snapshot_properties=properties)
-                # No file is a snapshot too: that there were no rows is what it says, and how fresh that is.
-                uris = [f"file://{path}" for path in files]
-                transaction.add_files(uris, snapshot_properties=properties, check_duplicate_files=False)
+            commit(table, [f"file://{path}" for path in files], replaced=replaced, properties=properties)
         except CommitFailedException:
             table = lakehouse.catalog.load_table(name)
         else:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from platform_assets.contracts.model import Column, Contract
 from platform_assets.lakehouse import publisher
+from platform_assets.lakehouse.answers import answer
 from platform_assets.lakehouse.declared import declared_tables
 from platform_assets.lakehouse.outcomes import Arrival, Facts, Outcome, outcomes
-from platform_assets.lakehouse.past import past
+from platform_assets.lakehouse.past import Past, past
 from platform_assets.lakehouse.publisher import ConcurrentPublish
 from platform_assets.lakehouse.reader import table_relation
 
@@ -102,15 +103,23 @@ def _news(
     lakehouse: Lakehouse, base: Table, tables: Mapping[str, DeclaredTable], now: datetime, arrivals: Arrivals
 ) -> list[Outcome]:
     def read(starts: Mapping[str, datetime]) -> Facts:
-        opened = {name: found for name in starts if (found := lakehouse.find(name)) is not None}
+        versions = lakehouse.versions()
         landed = {
             name: start - _READ_BEFORE - _longest(tables[name])
             for name, start in starts.items()
             if tables[name].contract.layer == "bronze"
         }
-        return Facts(tables, {name: past(table) for name, table in opened.items()}, arrivals(landed))
+        return Facts(
+            tables,
+            {name: _past(lakehouse, name, versions[name]) for name in starts if name in versions},
+            arrivals(landed),
+        )
 
     return decide(tables, *_recorded(lakehouse, base, now), now, read)
+
+
+def _past(lakehouse: Lakehouse, name: str, version: str) -> Past:
+    return answer(version, "past", None, lambda: past(lakehouse.catalog.load_table(name)))
 
 
 def decide(

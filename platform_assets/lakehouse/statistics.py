@@ -1,30 +1,33 @@
 """What a table's own Iceberg metadata tells of it: rows, partitions, last publish, watermark.
 
 No row is read, but where a count by another date than the partition's cannot be had without (`rows_dated`). What was
-read of a table is kept until its next commit: of a thousand, few have changed since freshness was last looked at.
+read of a table is kept until its next commit (`lakehouse.answers`), and of that one only the pages that it wrote are
+read (`lakehouse.manifests`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
 
 from platform_assets.contracts.rules import literal, quote
+from platform_assets.lakehouse.answers import answer
 from platform_assets.lakehouse.catalog import local_path
+from platform_assets.lakehouse.manifests import partition_of
 
 if TYPE_CHECKING:
-    from pyiceberg.manifest import DataFile
+    from pyiceberg.manifest import ManifestFile
     from pyiceberg.table import Table
+    from pyiceberg.table.snapshots import Snapshot
 
     from platform_assets.contracts.model import Contract
     from platform_assets.lakehouse.catalog import Lakehouse
 
-Read = TypeVar("Read")
-# For each table and each thing that is asked of it, the newest answer, and to what: never more than there are tables.
-_ANSWERS: dict[Hashable, tuple[Hashable, Any]] = {}
+# For each table and each of its columns that tells the time, what its manifests hold: none of them ever changes.
+_PAGES: dict[tuple[str, int | None], dict[str, _Page]] = {}
 
 
 @dataclass(frozen=True)
@@ -52,19 +55,7 @@ class TableStatistics:
 def statistics(table: Table, contract: Contract | None) -> TableStatistics:
     """The statistics of a table; without a contract there is no watermark."""
     event_time = contract.event_time if contract else None
-    return _as_it_stands(table, "statistics", event_time, lambda: _statistics(table, event_time))
-
-
-def _as_it_stands(table: Table, question: str, detail: Hashable, read: Callable[[], Read]) -> Read:
-    """What is read of a table, once for each of its metadata files: none of them ever changes."""
-    key, asked = (question, table.name(), table.location()), (table.metadata_location, detail)
-    known = _ANSWERS.get(key)
-    if known is not None and known[0] == asked:
-        answer: Read = known[1]
-        return answer
-    answer = read()
-    _ANSWERS[key] = (asked, answer)
-    return answer
+    return answer(table.metadata_location, "statistics", event_time, lambda: _statistics(table, event_time))
 
 
 def _statistics(table: Table, event_time: str | None) -> TableStatistics:
@@ -72,22 +63,66 @@ def _statistics(table: Table, event_time: str | None) -> TableStatistics:
     snapshot = table.current_snapshot()
     if snapshot is None:
         return TableStatistics(name, 0, 0, 0, None, None, None)
-    files = [task.file for task in table.scan().plan_files()]
-    partitioned = bool(table.spec().fields)
+    pages = _pages(table, snapshot, _timestamp(table, event_time))
+    partitioned, files = bool(table.spec().fields), sum(page.files for page in pages)
     days: Counter[date] = Counter()
-    for file in files if partitioned else ():
-        if (day := _day(file)) is not None:
-            days[day] += file.record_count
+    for page in pages:
+        days.update(page.rows_by_partition)
+    newest = max((page.newest for page in pages if page.newest is not None), default=None)
     return TableStatistics(
         table=name,
-        rows=sum(file.record_count for file in files),
-        files=len(files),
+        rows=sum(page.rows for page in pages),
+        files=files,
         partitions=len(days) if partitioned else int(bool(files)),
         newest_partition=max(days, default=None),
         last_published_at=datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC),
-        watermark=_watermark(table, files, event_time),
+        watermark=None if newest is None else datetime.fromtimestamp(newest / 1_000_000, UTC),
         rows_by_partition=days,
     )
+
+
+@dataclass(frozen=True)
+class _Page:
+    """What the files of one manifest hold; `newest` is the greatest time of theirs, in microseconds since 1970."""
+
+    files: int
+    rows: int
+    rows_by_partition: Mapping[date, int]
+    newest: int | None
+
+
+def _pages(table: Table, snapshot: Snapshot, timestamp: int | None) -> list[_Page]:
+    from pyiceberg.manifest import ManifestContent
+
+    key = (table.location(), timestamp)
+    before = _PAGES.get(key, {})
+    manifests = [m for m in snapshot.manifests(table.io) if m.content == ManifestContent.DATA]
+    now = {m.manifest_path: before.get(m.manifest_path) or _read_page(table, m, timestamp) for m in manifests}
+    _PAGES[key] = now
+    return list(now.values())
+
+
+def _read_page(table: Table, manifest: ManifestFile, timestamp: int | None) -> _Page:
+    """The greatest upper bound of the time is exact, because Parquet keeps it exactly for timestamps."""
+    from pyiceberg.conversions import from_bytes
+    from pyiceberg.types import TimestamptzType
+
+    files = [entry.data_file for entry in manifest.fetch_manifest_entry(table.io)]
+    days: Counter[date] = Counter()
+    for file in files:
+        if (day := partition_of(file)) is not None:
+            days[day] += file.record_count
+    bounds = [(file.upper_bounds or {}).get(timestamp) for file in files] if timestamp is not None else []
+    newest = max((int(from_bytes(TimestamptzType(), bound)) for bound in bounds if bound), default=None)
+    return _Page(len(files), sum(file.record_count for file in files), days, newest)
+
+
+def _timestamp(table: Table, column: str | None) -> int | None:
+    """The field id of the column that tells the time; the contract may have gained it since."""
+    from pyiceberg.types import TimestamptzType
+
+    found = (field for field in table.schema().fields if field.name == column)
+    return next((field.field_id for field in found if isinstance(field.field_type, TimestamptzType)), None)
 
 
 def partition_rows(table: Table, day: date) -> int:
@@ -101,9 +136,22 @@ def partition_rows(table: Table, day: date) -> int:
     return sum(task.file.record_count for task in tasks)
 
 
-def rows_dated(lakehouse: Lakehouse, table: Table, column: str, day: date) -> int:
-    """Rows of which a date column says `day`: from the bounds of the files, and from rows only where those differ."""
-    return _as_it_stands(table, "rows dated", (column, day), lambda: _rows_dated(lakehouse, table, column, day))
+def rows_dated(lakehouse: Lakehouse, name: str, version: str, column: str, day: date) -> int:
+    """Rows of which a date column says `day`: from the bounds of the files, and from rows only where those differ.
+
+    Args:
+        lakehouse: where the table is.
+        name: `layer.table`.
+        version: its metadata file, as from `Lakehouse.versions`.
+        column: the date column.
+        day: the date.
+    """
+    return answer(
+        version,
+        "rows dated",
+        (column, day),
+        lambda: _rows_dated(lakehouse, lakehouse.catalog.load_table(name), column, day),
+    )
 
 
 def _rows_dated(lakehouse: Lakehouse, table: Table, column: str, day: date) -> int:
@@ -130,26 +178,3 @@ def _count(lakehouse: Lakehouse, paths: list[str], column: str, day: date) -> in
             f"SELECT count(*) FROM read_parquet([{files}]) WHERE {quote(column)} = DATE '{day.isoformat()}'"
         ).fetchone()
     return int(counted[0]) if counted else 0
-
-
-def _day(file: DataFile) -> date | None:
-    """The date of a file's partition, which PyIceberg reads as days since 1970."""
-    day = file.partition[0]
-    return date(1970, 1, 1) + timedelta(days=day) if isinstance(day, int) else day
-
-
-def _watermark(table: Table, files: list[DataFile], column: str | None) -> datetime | None:
-    """The greatest upper bound of the column over all files, exact because Parquet keeps it exactly for timestamps."""
-    from pyiceberg.conversions import from_bytes
-    from pyiceberg.types import TimestamptzType
-
-    if column is None:
-        return None
-    field = next((field for field in table.schema().fields if field.name == column), None)
-    if field is None or not isinstance(field.field_type, TimestamptzType):  # the contract may have gained it since
-        return None
-    bounds = [
-        file.upper_bounds[field.field_id] for file in files if file.upper_bounds and field.field_id in file.upper_bounds
-    ]
-    newest = max((from_bytes(field.field_type, bound) for bound in bounds), default=None)
-    return None if newest is None else datetime.fromtimestamp(int(newest) / 1_000_000, UTC)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from platform_assets.contracts.rules import quote
 from platform_assets.ingestion.bronze import bronze_rows
 from platform_assets.ingestion.landing import LandingObject
-from platform_assets.ingestion.records import read_objects
+from platform_assets.ingestion.records import TABLE, read_objects
 from platform_assets.lakehouse.conform import conform
 from platform_assets.lakehouse.reader import relation
 from platform_assets.lakehouse.silver import known_values
@@ -85,8 +85,9 @@ def _bronze(
     read = read_objects(connection, [(arrival, path)], bronze_fields(source), envelope=streams)
     if read.records != 1:
         raise UnreadableRecord("; ".join(letter.reason for letter in read.dead_letters) or "it is no single record")
-    rows = bronze_rows(connection, lakehouse.settings, source, now.date())
-    found = connection.execute(f"SELECT {EVENT_DATE} FROM {rows}").fetchall()
+    rows = bronze_rows(lakehouse.settings, source, now.date(), TABLE)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE bronze_rows AS SELECT * FROM {rows}")
+    found = connection.execute(f"SELECT {EVENT_DATE} FROM bronze_rows").fetchall()
     day: date = found[0][0]
     return day
 

@@ -18,6 +18,7 @@ from platform_assets.assets import bronze as bronze_asset
 from platform_assets.ingestion import pubsub
 from platform_assets.ingestion.ledger import Ledger
 from platform_assets.lakehouse import publisher
+from platform_assets.lakehouse.staging import Staged
 from platform_assets.settings import load_settings
 from platform_assets_tests.graph_runner import GraphRunner
 
@@ -45,14 +46,15 @@ def _before_acknowledgement() -> None:
 
 
 def _while_parquet_is_written() -> None:
-    stage = publisher._stage
+    write = Staged.write
 
-    def half(*arguments: Any) -> None:  # noqa: ANN401 - the publisher's
-        staged = stage(*arguments)
-        os.truncate(staged.path, staged.path.stat().st_size // 2)
+    def half(staged: Staged, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - the publisher's
+        write(staged, *arguments, **named)
+        path = staged.files[-1].path
+        os.truncate(path, path.stat().st_size // 2)
         _die()
 
-    publisher._stage = half  # type: ignore[assignment]
+    Staged.write = half  # type: ignore[method-assign,assignment]
 
 
 def _before_commit() -> None:

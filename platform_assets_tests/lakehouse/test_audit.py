@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import polars as pl
 import pytest
 
@@ -30,9 +31,15 @@ def staged(folder: Path, *rows: tuple[int | None, str | None, datetime | None]) 
     return [path]
 
 
+def judged(promised: Contract, files: list[Path]) -> tuple[Finding, ...]:
+    """The audit of files that are a partition each."""
+    with duckdb.connect() as connection:
+        return audit(promised, [[path] for path in files], connection)
+
+
 def findings(promised: Contract, files: list[Path]) -> dict[str, int]:
     with pytest.raises(ContractBroken) as caught:
-        audit(promised, files)
+        judged(promised, files)
     assert SECRET not in str(caught.value)
     return {finding.rule: finding.rows for finding in caught.value.findings}
 
@@ -50,7 +57,7 @@ def test_rules_about_the_table_are_counted_in_rows(tmp_path: Path) -> None:
 
 def test_every_partition_is_judged_by_itself(tmp_path: Path) -> None:
     files = [*staged(tmp_path, (1, "a", NOW)), *staged(tmp_path, (1, "a", NOW))]
-    assert audit(contract(Rule("unique", "id"), Rule("row_count", "", (1, 1))), files) == ()
+    assert judged(contract(Rule("unique", "id"), Rule("row_count", "", (1, 1))), files) == ()
     assert findings(contract(Rule("row_count", "", (2, None))), files) == {"row_count": 2}
 
 
@@ -73,7 +80,7 @@ def test_what_only_counts_is_returned_and_blocks_nothing(tmp_path: Path) -> None
         Rule("sql", "id", "id > -2", WARN, "big_enough"),
         Rule("references", "id", "silver.others.id", WARN),
     )
-    assert audit(promised, files) == (
+    assert judged(promised, files) == (
         Finding("big_enough", 1),
         Finding("id.positive", 2),
         Finding("name.length", 0),
@@ -84,7 +91,7 @@ def test_what_only_counts_is_returned_and_blocks_nothing(tmp_path: Path) -> None
 
 def test_a_relative_window_is_that_of_the_audit(tmp_path: Path) -> None:
     rule = Rule("window", "at", ("now - 1 day", "now + 1 day"))
-    audit(contract(rule), staged(tmp_path, (1, "a", NOW), (2, "b", NOW + timedelta(hours=23)), (3, "c", None)))
+    judged(contract(rule), staged(tmp_path, (1, "a", NOW), (2, "b", NOW + timedelta(hours=23)), (3, "c", None)))
     late = staged(tmp_path, (1, "a", NOW), (2, "b", NOW + timedelta(days=2)), (3, "c", NOW - timedelta(days=2)))
     assert findings(contract(rule), late) == {"at.window": 2}
 
@@ -114,7 +121,7 @@ def expert(tmp_path: Path) -> ExpertSchema:
 
 def test_an_experts_schema_is_checked_on_top_and_named(tmp_path: Path, expert: ExpertSchema) -> None:
     good = staged(tmp_path, (1, "a", NOW), (2, "b", NOW))
-    audit(contract(expert=expert), good)
+    judged(contract(expert=expert), good)
     bad = staged(tmp_path, (0, SECRET, NOW), (1, "a", NOW), (1, SECRET, NOW))
     found = findings(contract(Rule("row_count", "", (9, None)), expert=expert), bad)
     assert found == {
@@ -135,13 +142,13 @@ def test_an_experts_check_that_fails_itself_blocks_without_its_message(
     failing = failing.replace('["a", "b"]', f'["{SECRET}"]')
     expert.file.write_text(failing, encoding="utf-8")
     with pytest.raises(ContractBroken) as caught:
-        audit(contract(expert=expert), staged(tmp_path, (1, SECRET, NOW)))
+        judged(contract(expert=expert), staged(tmp_path, (1, SECRET, NOW)))
     assert caught.value.findings == (Finding("Things.ids_differ", 1),)
     assert SECRET not in str(caught.value)
 
 
 def test_an_experts_schema_is_not_loaded_where_there_is_nothing_to_audit_for_it(tmp_path: Path) -> None:
-    assert audit(contract(), []) == ()
+    assert judged(contract(), []) == ()
     assert not audits_no_rows(contract(Rule("positive", "id")))
     assert audits_no_rows(contract(Rule("row_count", "", (1, None))))
     assert audits_no_rows(contract(expert=ExpertSchema(tmp_path / "x.py", "X")))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from pyiceberg.table import DataScan, FileScanTask
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.manifest import ManifestEntry, ManifestFile
+from pyiceberg.table import Table
 
 from platform_assets.contracts.model import Column, Contract
 from platform_assets.ingestion.bronze import TOUCHED
@@ -177,25 +180,58 @@ def test_what_has_not_changed_is_not_read_again_and_what_has_is(
     declare(monkeypatch)
     arrived = arrive(lakehouse, DAY, DAY)
     publish(lakehouse, [DAY])
-    planned: list[str] = []
-    plan_files = DataScan.plan_files
+    opened: list[str] = []
+    fetch, load = ManifestFile.fetch_manifest_entry, SqlCatalog.load_table
 
-    def plan(scan: DataScan) -> Iterable[FileScanTask]:
-        planned.append(scan.table_metadata.location)
-        return plan_files(scan)
+    def fetched(manifest: ManifestFile, *given: Any, **named: Any) -> list[ManifestEntry]:  # noqa: ANN401 - PyIceberg's
+        opened.append("files of " + ".".join(manifest.manifest_path.split("/")[-4:-2]))
+        return fetch(manifest, *given, **named)
 
-    monkeypatch.setattr(DataScan, "plan_files", plan)
-    monkeypatch.setattr("platform_assets.lakehouse.statistics._ANSWERS", {})
+    def loaded(catalog: SqlCatalog, name: Any) -> Table:  # noqa: ANN401 - PyIceberg's own
+        opened.append(f"metadata of {name}")
+        return load(catalog, name)
+
+    monkeypatch.setattr("platform_assets.lakehouse.answers._ANSWERS", {})
+    monkeypatch.setattr("platform_assets.lakehouse.statistics._PAGES", {})
+    monkeypatch.setattr(ManifestFile, "fetch_manifest_entry", fetched)
+    monkeypatch.setattr(SqlCatalog, "load_table", loaded)
     found = [table_freshness(Lakehouse(lakehouse.settings), arrived) for _ in range(3)]
     assert found[0] == found[1] == found[2]
-    of_bronze, of_silver, by_event_date = planned
-    assert (of_bronze == by_event_date, of_bronze == of_silver) == (True, False)
-    planned.clear()
+    of_bronze, of_silver = ([f"metadata of {name}", f"files of {name}"] for name in (ARRIVED.table, ORDERS.table))
+    assert opened == [*of_bronze, *of_silver, *of_bronze]  # and bronze once more by event date
     arrive(lakehouse, DAY, DAY, rows=5)
+    opened.clear()
     bronze, silver = table_freshness(lakehouse, arrived)
     assert bronze.statistics is not None
     assert silver.completeness is not None
-    assert (bronze.statistics.rows, silver.completeness.expected, planned) == (7, 7, [of_bronze, of_bronze])
+    assert (bronze.statistics.rows, silver.completeness.expected) == (7, 7)
+    assert of_silver[0] not in opened
+    assert of_bronze[0] in opened
+
+
+def test_after_a_commit_only_its_page_is_read_for_the_statistics(
+    lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform_assets.lakehouse.manifests._PAGE", 2)
+    days = [DAY + timedelta(days=number) for number in range(6)]
+    publish(lakehouse, days)
+    before = statistics(lakehouse.ensure(ORDERS), ORDERS)
+    publish(lakehouse, days[2:3], hour=11)
+    read: list[str] = []
+    fetch = ManifestFile.fetch_manifest_entry
+
+    def fetched(manifest: ManifestFile, *given: Any, **named: Any) -> list[ManifestEntry]:  # noqa: ANN401 - PyIceberg's
+        read.append(manifest.manifest_path)
+        return fetch(manifest, *given, **named)
+
+    monkeypatch.setattr(ManifestFile, "fetch_manifest_entry", fetched)
+    after = statistics(lakehouse.ensure(ORDERS), ORDERS)
+    assert len(read) == 1
+    assert (after.rows, after.files, after.rows_by_partition) == (12, 6, dict.fromkeys(days, 2))
+    assert (after.watermark, after.partitions) == (before.watermark, 6)
+    monkeypatch.setattr("platform_assets.lakehouse.statistics._PAGES", {})
+    monkeypatch.setattr("platform_assets.lakehouse.answers._ANSWERS", {})
+    assert statistics(lakehouse.ensure(ORDERS), ORDERS) == after
 
 
 def test_progress_remembers_as_far_back_as_snapshots_are_kept(lakehouse: Lakehouse) -> None:
@@ -238,9 +274,9 @@ def test_rows_of_a_date_are_counted_in_files_of_several_dates_too(lakehouse: Lak
         base = lakehouse.ensure(ARRIVED)
         publisher.append(lakehouse, ARRIVED, connection, source.format(DAY), base=base, partition=DAY, properties={})
     arrive(lakehouse, DAY, DAY, rows=5)
-    bronze = lakehouse.catalog.load_table(ARRIVED.table)
+    version = lakehouse.versions()[ARRIVED.table]
     days = [DAY - timedelta(days=number) for number in range(4)]
-    assert [rows_dated(lakehouse, bronze, "_event_date", day) for day in days] == [7, 1, 1, 0]
+    assert [rows_dated(lakehouse, ARRIVED.table, version, "_event_date", day) for day in days] == [7, 1, 1, 0]
 
 
 def test_without_a_warning_window_a_table_passes_until_it_fails(

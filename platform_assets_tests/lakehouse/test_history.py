@@ -188,7 +188,7 @@ def test_without_ordering_a_version_holds_from_when_it_landed(connection: duckdb
 
 
 def test_a_version_may_begin_on_a_day_and_have_any_column_name(connection: duckdb.DuckDBPyConnection) -> None:
-    names = ["row_id", "place", "said", "new", "winners", "staged"]
+    names = ["row_id", "place", "said", "new", "versions", "staged"]
     columns = [Column(name, "string", path=(name,)) for name in names]
     contract = as_history(
         Contract(
