@@ -44,6 +44,8 @@ app = typer.Typer()
 def work(given: Path, output: Path) -> None:
     """Audits every file and writes what was found."""
     began = time.perf_counter()
+    import duckdb
+
     from platform_assets.lakehouse.audit import ContractBroken, audit
     from platform_assets.sources.contracts import silver_contract
     from platform_assets.sources.registry import load_sources
@@ -51,14 +53,16 @@ def work(given: Path, output: Path) -> None:
     source = next(source for source in load_sources() if source.name == SOURCE)
     contract = silver_contract(source, source.file.silver[0]).published()
     counted: Counter[str] = Counter()
-    for path in sorted(given.glob("*.parquet")):
-        counted["rows"] += _rows(path)
-        try:
-            findings = audit(contract, [path])
-        except ContractBroken as broken:
-            findings = broken.findings
-        for finding in findings:
-            counted[finding.rule] += finding.rows
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        for path in sorted(given.glob("*.parquet")):
+            counted["rows"] += _rows(path)
+            try:
+                findings = audit(contract, [[path]], connection)
+            except ContractBroken as broken:
+                findings = broken.findings
+            for finding in findings:
+                counted[finding.rule] += finding.rows
     output.mkdir(parents=True, exist_ok=True)
     (output / _FINDINGS).write_text(json.dumps(counted), encoding="utf-8")
     typer.echo(json.dumps({"seconds": [{"contract": time.perf_counter() - began}]}))
