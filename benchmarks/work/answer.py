@@ -16,6 +16,20 @@ _SILVER = (
 )
 
 
+# Bronze is text as it arrived; a number and the text of that number are one here, since some sides keep no difference.
+_AMOUNT = "TRY_CAST(trim(amount::VARCHAR, '\"') AS DECIMAL(18, 2))"
+_BRONZE_TEXTS = (
+    "event_id",
+    "user_id",
+    "session_id",
+    "event_type",
+    "event_timestamp",
+    "currency",
+    "product_id",
+    "email",
+)
+
+
 @dataclass(frozen=True)
 class Relations:
     """SQL after FROM over the four tables."""
@@ -39,6 +53,25 @@ def answer(connection: duckdb.DuckDBPyConnection, held: Relations) -> dict[str, 
         "user metrics": "SELECT count(*) || ' ' || sum(events) || ' ' || sum(sessions) || ' ' || sum(purchases) || ' ' "
         f"|| sum(round(amount * 100)::BIGINT) FROM {held.user_metrics}",
     }
+    return _numbers(connection, queries)
+
+
+def bronze_answer(connection: duckdb.DuckDBPyConnection, bronze: str) -> dict[str, str]:
+    """Counts and sums over the bronze rows of a side, of SQL after FROM."""
+    names = " || '|' || ".join(f"coalesce({name}::VARCHAR, '')" for name in _BRONZE_TEXTS)
+    contents = (
+        f"{names} || '|' || coalesce(round({_AMOUNT} * 100)::BIGINT::VARCHAR, '') "
+        "|| '|' || coalesce(json(properties::VARCHAR)::VARCHAR, '')"
+    )
+    queries = {
+        "bronze rows": f"SELECT count(*) FROM {bronze}",
+        "bronze event ids": f"SELECT count(DISTINCT event_id) FROM {bronze}",
+        "bronze contents": f"SELECT sum(md5_number_lower({contents})::HUGEINT) FROM {bronze}",
+    }
+    return _numbers(connection, queries)
+
+
+def _numbers(connection: duckdb.DuckDBPyConnection, queries: dict[str, str]) -> dict[str, str]:
     found = {}
     for name, query in queries.items():
         row = connection.execute(query).fetchone()

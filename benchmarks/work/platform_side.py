@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmarks.work.answer import Relations, answer
+from benchmarks.work.answer import Relations, answer, bronze_answer
 from benchmarks.work.events import KEY
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ def prepare(output: Path) -> None:
     """Makes the platform's home, without tables."""
     from platform_assets.lakehouse.dbt_compile import compiled
 
-    compiled(_settings(output), MODELS, None, MODELS)
+    compiled(settings_of(output), MODELS, None, MODELS)
+    typer.echo("{}")
 
 
 @app.command()
@@ -92,11 +93,12 @@ def work(
     for _ in range(repeat):
         if "bronze" in layers:
             shutil.rmtree(output / "lakehouse", ignore_errors=True)
-        seconds.append(_once(given, _settings(output), layers.split(",")))
+        seconds.append(_once(given, settings_of(output), layers.split(",")))
     typer.echo(json.dumps({"seconds": seconds}))
 
 
-def _settings(home: Path) -> Settings:
+def settings_of(home: Path) -> Settings:
+    """Settings of a lakehouse below `home`, here and for what is started from here."""
     from platform_assets.settings import load_settings
 
     os.environ |= {"PLATFORM_HOME": str(home.resolve()), "PLATFORM_PII_KEY": KEY}
@@ -130,14 +132,19 @@ def _once(given: Path, settings: Settings, layers: Sequence[str]) -> dict[str, f
 
 
 @app.command("answer")
-def print_answer(output: Path) -> None:
-    """Prints what the lakehouse holds."""
+def print_answer(
+    output: Path, *, layers: Annotated[str, typer.Option(help="Of which layers.")] = "bronze,silver,gold"
+) -> None:
+    """Prints what the lakehouse holds: of bronze if that is all, else of silver and gold."""
     from platform_assets.lakehouse.catalog import Lakehouse
     from platform_assets.lakehouse.reader import relation
 
-    lakehouse = Lakehouse(_settings(output))
+    lakehouse = Lakehouse(settings_of(output))
     names = ("silver.events_clean", "quarantine.events_clean", "gold.event_metrics", "gold.user_metrics")
     with lakehouse.connect() as connection:
+        if layers == "bronze":
+            typer.echo(json.dumps(bronze_answer(connection, str(relation(lakehouse, f"bronze.{SOURCE}")))))
+            return
         held = Relations(*(str(relation(lakehouse, name)) for name in names))
         typer.echo(json.dumps(answer(connection, held)))
 

@@ -1,0 +1,1 @@
+"""dbt with its adapter for DuckDB."""

@@ -1,0 +1,3 @@
+select * replace ({{ token('email') }} as email)
+from {{ ref('judged_events') }}
+where broken_rules is not null

@@ -1,0 +1,1 @@
+"""dlt, into Iceberg tables in a folder."""

@@ -1,0 +1,3 @@
+MODEL (name staging.judged_events, kind FULL);
+
+@judged_events();
