@@ -1,4 +1,4 @@
-"""What a command does not import: seconds that a person would wait for nothing (`benchmarks.start_up` measures them)."""
+"""What a command does not import: seconds that people would wait for nothing (`benchmarks.start_up` measures them)."""
 
 from __future__ import annotations
 
