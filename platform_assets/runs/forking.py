@@ -11,12 +11,14 @@ import contextlib
 import importlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 
+PATIENCE = 180  # seconds in which the definitions have to load
 _PACKAGE = __name__.partition(".")[0]
 
 
@@ -50,12 +52,14 @@ class Forking:
             The process' number; None if the definitions have changed since they were loaded: another has to fork.
 
         Raises:
-            ForkingFailed: the definitions cannot be loaded, or a fork is refused.
+            ForkingFailed: the definitions cannot be loaded, or a fork is refused. Another has to take its place.
         """
         if self._process.stdin is None or self._process.stdout is None:
             raise ForkingFailed("It has no pipes.")
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(f"{arguments}\n".encode())
+        if not select.select([self._process.stdout], [], [], PATIENCE)[0]:
+            raise ForkingFailed(f"The definitions did not load within {PATIENCE} seconds.")
         answer = json.loads(self._process.stdout.readline() or b"{}")
         if "error" in answer:
             raise ForkingFailed(answer["error"])

@@ -69,7 +69,11 @@ class ForkingRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
             raise ForkingFailed(f"Run {run.run_id} does not say where its definitions are.")
         arguments = serialize_value(ExecuteRunArgs(context.job_code_origin, run.run_id, self._instance.get_ref()))
         with self._one_at_a_time:
-            self._fork(arguments)
+            try:
+                self._fork(arguments)
+            except ForkingFailed:
+                self.dispose()
+                raise
 
     def _fork(self, arguments: str) -> None:
         """From the process that there is, if it still has what the files say, or else from a new one."""
@@ -78,7 +82,7 @@ class ForkingRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         self.dispose()
         self._forking = Forking(self._imports)
         if not self._forking.fork(arguments):
-            raise ForkingFailed("The files of the definitions change faster than they can be loaded; try again.")
+            raise ForkingFailed("The process that runs are forked from has ended; its log says why.")
 
     def terminate(self, run_id: str) -> bool:
         """Asks the run to end, as Ctrl-C would; False if it has no process (any more)."""

@@ -19,6 +19,7 @@ from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.launcher.base import WorkerStatus
 from dagster._daemon.monitoring.run_monitoring import monitor_started_run
 
+from platform_assets.runs import forking
 from platform_assets.runs.forking import ForkingFailed
 from platform_assets.runs.launcher import ForkingRunLauncher, process_of
 from platform_assets.settings import CHECKOUT
@@ -202,6 +203,19 @@ def test_a_graph_that_does_not_load_is_told_and_does_once_it_is_mended(runs: Run
         wrong.launch("quick")
     broken.write_text(f"from {graph.__name__} import defs", encoding="utf-8")
     assert wrong.ends(wrong.launch("quick")) is dg.DagsterRunStatus.SUCCESS
+
+
+def test_a_graph_that_never_loads_does_not_stop_later_runs(
+    runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "endless.py").write_text("import time; time.sleep(600)", encoding="utf-8")
+    elsewhere = ReconstructableRepository.for_module("endless", "defs", working_directory=str(tmp_path))
+    wrong = Runs(runs.instance, runs.place, elsewhere)
+    monkeypatch.setattr(forking, "PATIENCE", 1)
+    with pytest.raises(ForkingFailed, match="did not load within 1 seconds"):
+        wrong.launch("quick")
+    monkeypatch.setattr(forking, "PATIENCE", PATIENCE)
+    assert runs.ends(runs.launch("quick")) is dg.DagsterRunStatus.SUCCESS
 
 
 def test_another_process_with_the_number_of_a_dead_run_is_not_it(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
