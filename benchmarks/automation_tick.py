@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _SIZES = (100, 300, 1_000)
 _MOST_ARRIVALS = 100
+GOAL = 5.0  # seconds of a whole tick at 1,000 tables (performance.md)
+_GOAL_AT = 1_000
 _DAYS = [f"2026-03-{day:02}" for day in range(1, 21)]
 
 
@@ -94,9 +96,19 @@ def main(
         for what in ("idle", "arrivals")
     }
     if as_json:
-        typer.echo(json.dumps({"measured": [asdict(m) for m in measured], "exponents": growth}, indent=2))
+        rows = [asdict(m) for m in measured]
+        typer.echo(json.dumps({"measured": rows, "exponents": growth, "goals": goals(measured)}, indent=2))
     else:
         _print(measured, growth)
+
+
+def goals(measured: list[Measured]) -> dict[str, dict[str, float | bool]]:
+    """What a whole tick of ours took at the size of the goal, and whether that reaches it; nothing if not measured."""
+    found = next((m for m in measured if m.conditions == "ours" and m.tables >= _GOAL_AT), None)
+    if found is None:
+        return {}
+    ticks = {"idle": found.idle, "arrivals": found.arrivals}
+    return {name: {"goal": GOAL, "measured": took, "reached": took <= GOAL} for name, took in ticks.items()}
 
 
 def measure(tables: int, repeat: int = 1, arrivals: int = _MOST_ARRIVALS) -> tuple[Measured, Measured]:
@@ -196,6 +208,9 @@ def _print(measured: list[Measured], growth: dict[str, float | None]) -> None:
             f"{ours.tables:,} tables against eager(): idle {ours.idle / eager.idle:.2f}, "
             f"slowest sensor {ours.idle_slowest / eager.idle:.2f}; arrivals {ours.arrivals / eager.arrivals:.2f}"
         )
+    for name, found in goals(measured).items():
+        reached = "reached" if found["reached"] else "NOT reached"
+        console.print(f"{name}, a whole tick: {found['measured']:.2f} s, goal {found['goal']:.0f} s: {reached}")
     for name, power in growth.items():
         console.print(
             f"{name}: grows with the number of tables to the power {'?' if power is None else f'{power:.2f}'}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from platform_assets.cli.output import AsJson, failure, rich_table, settings_here, show
-from platform_assets.sources.ingestion_settings import Pattern
+from platform_assets.sources.pattern import Pattern
 
 if TYPE_CHECKING:
     from platform_assets.operations.onboarding.trial import Trial

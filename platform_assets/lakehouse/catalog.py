@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 CATALOG_NAME = "platform"
 Made = TypeVar("Made")
+_LOCAL = {"", "file"}
+_LOCAL_FILES = {"py-io-impl": "platform_assets.lakehouse.local_files.LocalFiles"}
 # A commit that meets another one must fail, so that its author looks again at what it is about to publish (I4). Each
 # leaves a copy of all metadata, of which the newest few help when something went wrong.
 TABLE_PROPERTIES = {
@@ -50,9 +52,9 @@ class Lakehouse:
             uri = self.settings.resolved_catalog_uri
             if uri.startswith("sqlite:///"):
                 Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-            self._catalog = _despite_others(
-                lambda: SqlCatalog(CATALOG_NAME, uri=uri, warehouse=self.settings.resolved_warehouse)
-            )
+            warehouse = self.settings.resolved_warehouse
+            files = _LOCAL_FILES if urlparse(warehouse).scheme in _LOCAL else {}
+            self._catalog = _despite_others(lambda: SqlCatalog(CATALOG_NAME, uri=uri, warehouse=warehouse, **files))
         return self._catalog
 
     def tables(self) -> list[str]:
@@ -140,4 +142,4 @@ def _despite_others(make: Callable[[], Made]) -> Made:
 def local_path(uri: str) -> str:
     """What DuckDB opens for a file URI: a plain path for `file://`, any other URI as it stands."""
     parsed = urlparse(uri)
-    return parsed.path if parsed.scheme in {"", "file"} else uri
+    return parsed.path if parsed.scheme in _LOCAL else uri

@@ -274,7 +274,7 @@ class LocalStack:
                 self._say(f"{source.name}: made {name}")
 
     def _start_code_server(self, port: int | None) -> Server:
-        """What loads the definitions, again when asked to (a source was added), and is the parent of every run."""
+        """What loads the definitions, again when asked to (a source was added), for the webserver and the daemon."""
         arguments = ["code-server", "start", "--module-name", DEFINITIONS, "--working-directory", str(CHECKOUT)]
         arguments += ["--location-name", CODE_LOCATION, "--host", HOST, "--use-python-environment-entry-point"]
         arguments += ["--inject-env-vars-from-instance"]
@@ -322,8 +322,8 @@ class LocalStack:
     def _prepare_instance(self, dagster_home: Path) -> None:
         """Make Dagster's instance, and record the end of runs whose processes went with an earlier stack.
 
-        Dagster's default run launcher cannot ask whether a run's process is alive, so they would count as running for
-        hours and hold their pools. As crashed runs they are retried.
+        The daemon would find out, but of those that were being cancelled only after a minute, in which they hold their
+        pools. As crashed runs they are retried.
         """
         from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from platform_assets.contracts.words import nearest, title_of
-from platform_assets.sources.ingestion_settings import Ingestion, Pattern
+from platform_assets.sources.ingestion_settings import Ingestion
 from platform_assets.sources.model import Kind, SilverTable, SourceFile
+from platform_assets.sources.pattern import Pattern
 from platform_assets.sources.yaml_file import Place, YamlFile
 
 if TYPE_CHECKING:

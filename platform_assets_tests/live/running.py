@@ -237,20 +237,6 @@ class Platform:
         records = instance.get_run_records(limit=100)
         return [record for record in reversed(records) if record.create_timestamp.timestamp() >= moment]
 
-    def run_process(self, instance: DagsterInstance, run_id: str) -> psutil.Process | None:
-        """The process of a run, a child of the code server; None if it has not said its number yet."""
-        started = instance.all_logs(run_id, of_type=DagsterEventType.ENGINE_EVENT)
-        numbers = [
-            int(str(event.dagster_event.engine_event_data.metadata["pid"].value))
-            for event in started
-            if event.dagster_event and "pid" in event.dagster_event.engine_event_data.metadata
-        ]
-        if not numbers:
-            return None
-        code_server = psutil.Process(self.state["pids"]["Dagster code server"])
-        children = {child.pid: child for child in code_server.children(recursive=True)}
-        return children.get(numbers[0])
-
     def _latest_runs(self) -> str:
         if not (self.home / "dagster" / "dagster.yaml").exists():
             return "Dagster was never started"

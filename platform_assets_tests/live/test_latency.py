@@ -14,6 +14,7 @@ import pytest
 from dagster import DagsterInstance, DagsterRunStatus
 from dagster._core.storage.dagster_run import RunRecord
 
+from platform_assets.runs.launcher import process_of
 from platform_assets.settings import load_settings
 from platform_assets_tests.broker import publish
 from platform_assets_tests.live.running import Platform, materialized_partitions, timeline
@@ -119,14 +120,16 @@ def _kill_and_see(platform: Platform, instance: DagsterInstance, victim: str, si
 
 
 def _kill(platform: Platform, instance: DagsterInstance, victim: str, since: float) -> str | None:
-    """Kills the process of a run of the asset that has started to execute; the run's id."""
+    """Kills the process of a run of the asset as soon as it has started to execute; the run's id."""
     for record in platform.runs_since(instance, since):
-        run = record.dagster_run
-        if run.status == DagsterRunStatus.STARTED and _executes(instance, run.run_id, victim):
-            process = platform.run_process(instance, run.run_id)
-            if process is not None:
+        run: dg.DagsterRun | None = record.dagster_run
+        if dg.AssetKey.from_user_string(victim) not in (record.dagster_run.asset_selection or ()):
+            continue
+        while run is not None and not run.is_finished:  # without a pause: a step is over within a second
+            if _executes(instance, run.run_id, victim) and (process := process_of(instance, run.run_id)):
                 process.kill()
                 return run.run_id
+            run = instance.get_run_by_id(run.run_id)
     return None
 
 

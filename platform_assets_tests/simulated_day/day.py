@@ -17,7 +17,7 @@ from platform_assets.local.fakestore import write_sample
 from platform_assets.local.servers import start_fakestore, start_gcs, start_pubsub
 from platform_assets.operations.onboarding.new import new_source
 from platform_assets.settings import CHECKOUT, Settings, load_settings
-from platform_assets.sources.ingestion_settings import Pattern
+from platform_assets.sources.pattern import Pattern
 from platform_assets_tests.arrivals import drop_at
 from platform_assets_tests.broker import create_subscription, publish
 from platform_assets_tests.simulated_day.clock import Clock

@@ -9,8 +9,8 @@ import pytest
 
 from platform_assets.contracts.model import Contract, Severity
 from platform_assets.sources.contracts import bronze_contract, silver_contract
-from platform_assets.sources.ingestion_settings import Pattern
 from platform_assets.sources.model import Kind, Source
+from platform_assets.sources.pattern import Pattern
 from platform_assets.sources.registry import load_folder
 from platform_assets.sources.yaml_file import SourceError
 from platform_assets_tests.sources.documents import DOCUMENTS, write_document

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from platform_assets.ingestion.connectors import cloud_storage, database_query, own, sftp, snapshot, subscription
 from platform_assets.ingestion.connectors.base import Collect, Collected, ConnectorError, Context
-from platform_assets.sources.ingestion_settings import Pattern
+from platform_assets.sources.pattern import Pattern
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from platform_assets.dagit import Dagit, DagitError
 from platform_assets.sources.alerts import alert_rules
 from platform_assets.sources.contracts import contracts_of
-from platform_assets.sources.ingestion_settings import Pattern
+from platform_assets.sources.pattern import Pattern
 from platform_assets.sources.registry import load_folder, read_sources
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from platform_assets.operations.onboarding.infer import DIALECT, Inferred, infer
 from platform_assets.operations.onboarding.source_text import comment, file_lines, record_lines, scalar
 from platform_assets.operations.onboarding.yaml_schema import EDITOR_SCHEMA
 from platform_assets.settings import CHECKOUT
-from platform_assets.sources.ingestion_settings import Pattern
 from platform_assets.sources.model import Name, Owner
+from platform_assets.sources.pattern import Pattern
 from platform_assets.sources.registry import SOURCE_FILE, load_folder, read_sources
 from platform_assets.sources.yaml_file import SourceError
 

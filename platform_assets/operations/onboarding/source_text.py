@@ -9,7 +9,8 @@ import yaml
 
 from platform_assets.contracts.json_schema import read_json_schema
 from platform_assets.operations.onboarding.infer import Choice
-from platform_assets.sources.ingestion_settings import SETTINGS, Compression, Format, Pattern
+from platform_assets.sources.ingestion_settings import SETTINGS, Compression, Format
+from platform_assets.sources.pattern import Pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -15,8 +15,9 @@ from platform_assets.contracts.check_catalogue import CHECKS
 from platform_assets.operations.onboarding.infer import DIALECT
 from platform_assets.settings import CHECKOUT
 from platform_assets.sources.forms import SHORT_FORM
-from platform_assets.sources.ingestion_settings import CONNECTOR_TYPES, PARAMS, SETTINGS, Pattern
+from platform_assets.sources.ingestion_settings import CONNECTOR_TYPES, PARAMS, SETTINGS
 from platform_assets.sources.model import Conforming, DataQuality, GoldStep, Kind, SilverTable, SourceFile
+from platform_assets.sources.pattern import Pattern
 
 EDITOR_SCHEMA = CHECKOUT / "docs" / "reference" / "source.schema.json"
 COMMAND = "python -m platform_assets.operations.onboarding.yaml_schema"

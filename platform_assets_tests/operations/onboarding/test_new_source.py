@@ -17,8 +17,8 @@ from platform_assets.operations.onboarding.infer import infer
 from platform_assets.operations.onboarding.new import TEMPLATES, new_source
 from platform_assets.operations.onboarding.sample import SampleError
 from platform_assets.sources.contracts import bronze_contract, silver_contract
-from platform_assets.sources.ingestion_settings import Pattern
 from platform_assets.sources.model import Kind
+from platform_assets.sources.pattern import Pattern
 from platform_assets.sources.registry import load_folder, load_source
 from platform_assets.sources.yaml_file import SourceError
 from platform_assets_tests.operations.onboarding.samples import Record, write_csv, write_lines
