@@ -17,7 +17,8 @@ STAMP := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | cksum
 WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$(( n < 2 ? 2 : n > 8 ? 8 : n )))
 PYTEST ?=
 
-.PHONY: help install up test lint contracts format pytest browser runbooks simulated-day clean venv
+.PHONY: help install up test lint contracts format pytest browser runbooks simulated-day benchmark benchmark-full \
+	benchmark-page clean venv
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -71,6 +72,15 @@ runbooks: install ## Bring about the trouble of each runbook, type its commands,
 
 simulated-day: install ## A day of arrivals, outages and killed processes under a moved clock; about half an hour
 	@$(VENV)/bin/python -m platform_assets_tests.simulated_day
+
+benchmark: install ## What is promised of speed and memory, beside what a user would pick instead; some 20 minutes
+	@$(VENV)/bin/python -m benchmarks
+
+benchmark-full: install ## The same with the long ones: scale, thousands of tables and sources
+	@$(VENV)/bin/python -m benchmarks --full
+
+benchmark-page: install ## The same, written into docs/reference/performance.md
+	@$(VENV)/bin/python -m benchmarks --full --write docs/reference/performance.md
 
 clean: ## Remove all local data, which is $PLATFORM_HOME; the installation stays
 	@if [ ! -e "$(PLATFORM_HOME)" ]; then echo "$(PLATFORM_HOME) does not exist: nothing to remove"; exit 0; fi; \

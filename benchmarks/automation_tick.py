@@ -22,6 +22,7 @@ import typer
 
 from benchmarks.definitions import exponent
 from benchmarks.generated_sources import write_sources
+from benchmarks.verdicts import Verdict, tell
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -95,6 +96,11 @@ def main(
         for name in ("ours", "eager")
         for what in ("idle", "arrivals")
     }
+    for name, found in goals(measured).items():
+        goal = f"at most {GOAL:.0f} s of the processor"
+        tell(
+            Verdict(f"tick at {_GOAL_AT:,} tables, {name}", f"{found['measured']:.2f} s", goal, bool(found["reached"]))
+        )
     if as_json:
         rows = [asdict(m) for m in measured]
         typer.echo(json.dumps({"measured": rows, "exponents": growth, "goals": goals(measured)}, indent=2))

@@ -14,9 +14,14 @@ from typing import Annotated
 
 import typer
 
+from benchmarks import verdicts
 from benchmarks.comparisons import COMPARISONS, AnswersDiffer, Comparison, Measured, compare
 from benchmarks.measure import SideFailed
 from benchmarks.peers.environments import PeerUnavailable
+from benchmarks.verdicts import Verdict
+
+MOST_MEGABYTES = 1_000
+_OF_MEMORY = "raw-duckdb-cold"  # whose run of the platform tells how much it holds
 
 
 def main(
@@ -37,6 +42,7 @@ def main(
     outcomes = []
     for name in names:
         outcomes.append(measure_or_reason(COMPARISONS[name], rows, pairs))
+        _tell(outcomes[-1], COMPARISONS[name])
         if not as_json:
             _print(outcomes[-1])  # each as soon as it is known: all of them take a while
     if as_json:
@@ -59,6 +65,19 @@ def measure_or_reason(comparison: Comparison, rows: int, pairs: int) -> Measured
         return {"name": comparison.name, "outcome": "unavailable", "reason": str(reason)}
     except (SideFailed, AnswersDiffer) as reason:
         return {"name": comparison.name, "outcome": "failed", "reason": str(reason)}
+
+
+def _tell(outcome: Measured | dict[str, str], comparison: Comparison) -> None:
+    what = f"{comparison.other.name}: {comparison.title}"
+    if not isinstance(outcome, Measured):
+        why = outcome["reason"].splitlines()[0]
+        verdicts.tell(Verdict(what, f"{outcome['outcome']}: {why}", str(comparison.goal), None))
+        return
+    verdicts.tell(Verdict(what, str(outcome.ratio), str(comparison.goal), outcome.reached))
+    if comparison.name == _OF_MEMORY:
+        peak = max(outcome.platform.peak_megabytes)
+        limit = f"at most {MOST_MEGABYTES:,} MB"
+        verdicts.tell(Verdict("peak memory, all layers", f"{peak:,.0f} MB", limit, peak <= MOST_MEGABYTES))
 
 
 def _print_list() -> None:

@@ -21,6 +21,7 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks.generated_sources import write_sources
+from benchmarks.verdicts import Verdict, tell
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 _SIZES = (1, 10, 100, 1_000)
@@ -98,6 +99,17 @@ def main(
             [(m.sources, m.validate - m.validate_nothing) for m in measured]
         ),
     }
+    for name, found in goals(measured).items():
+        unit = "MB" if name == "megabytes" else "s of the processor"
+        goal = f"at most {found['goal']:.0f} {unit}"
+        tell(
+            Verdict(
+                f"definitions of {_GOALS_AT:,} sources: {name}",
+                f"{found['measured']:.1f} {unit}",
+                goal,
+                bool(found["reached"]),
+            )
+        )
     if as_json:
         rows = [{**asdict(m), "share_of_imports": m.share_of_imports} for m in measured]
         typer.echo(json.dumps({"measured": rows, "exponents": growth, "goals": goals(measured)}, indent=2))

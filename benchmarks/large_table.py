@@ -32,6 +32,7 @@ from uuid import uuid4
 import typer
 
 from benchmarks.measure import Ratio
+from benchmarks.verdicts import Verdict, tell
 from platform_assets.contracts.model import Column, Contract
 from platform_assets.lakehouse import publisher
 from platform_assets.lakehouse.catalog import Lakehouse, local_path
@@ -93,6 +94,10 @@ def main(
             both[1]["replace a date"]()  # imports what it needs
             first[made] = timed(both[0]["replace a date"])
             measured += _measure(made, both, pairs)
+    for pair in measured:
+        reached = pair.processor_ratio.median <= GOAL
+        what = f"table of {partitions:,} partitions, {pair.made}: {pair.operation}"
+        tell(Verdict(what, f"{pair.processor_ratio} of a small one's", f"at most {GOAL:g}", reached))
     if as_json:
         typer.echo(json.dumps({"pairs": list(map(asdict, measured)), "first_publication": first}, indent=2))
     else:

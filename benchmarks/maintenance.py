@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from benchmarks.measure import Ratio
+from benchmarks.verdicts import Verdict, tell
 
 if TYPE_CHECKING:
     from platform_assets.contracts.model import Contract
@@ -73,6 +74,9 @@ def main(
     """Measures and prints both sides."""
     with TemporaryDirectory() as folder:
         found = measure(Path(folder), commits, rows, days, pairs)
+    for one in found["compared"]:
+        what = f"{commits} small arrivals after maintenance: {one.what}"
+        tell(Verdict(what, f"{one.ratio} of before", f"at most {_GOAL}", one.ratio.median <= _GOAL))
     if as_json:
         typer.echo(json.dumps(found, indent=2, default=asdict))
     else:

@@ -28,6 +28,7 @@ import typer
 import yaml
 
 from benchmarks.measure import Ratio
+from benchmarks.verdicts import Verdict, tell
 from benchmarks.work.events import FIRST_DAY, KEY, events
 from benchmarks.work.platform_side import SOURCE
 
@@ -95,6 +96,8 @@ def main(
     with TemporaryDirectory() as scratch:
         measured = measure(Path(scratch), repeat)
     step = cost_of_a_step(_STEPS, repeat)
+    goal = f"at most {GOAL_OF_A_STEP * 1e3:.0f} ms"
+    tell(Verdict("a step that does nothing", f"{step.wall * 1e3:.0f} ms", goal, step.wall <= GOAL_OF_A_STEP))
     if as_json:
         rows = [
             {**asdict(found), "of_a_cold_run": asdict(found.cheaper(lambda spent: spent.wall))} for found in measured

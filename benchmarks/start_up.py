@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmarks.generated_sources import write_sources
+from benchmarks.verdicts import Verdict, tell
 
 if TYPE_CHECKING:
     from platform_assets.lakehouse.catalog import Lakehouse
@@ -108,6 +109,11 @@ def main(
         else:
             environment["PLATFORM_HOME"] = str(home.resolve())
         measured = measure(COMMANDS, repeat, environment)
+    for found in measured:
+        if found.command.goal is not None:
+            middle, least, most = found.of(lambda run: run.wall)
+            seconds = f"{middle:.2f} s [{least:.2f}-{most:.2f}]"
+            tell(Verdict(found.command.name, seconds, f"at most {found.command.goal} s", found.reached))
     if as_json:
         typer.echo(json.dumps([{**asdict(found), "reached": found.reached} for found in measured], indent=2))
     else:

@@ -51,6 +51,10 @@ class Settings(BaseSettings):
         default="refuse",
         description="What a source that cannot be used means for the others: nothing is loaded, or all but that one.",
     )
+    memory_limit: str = Field(
+        default="30%",
+        description="What a run's DuckDB may hold before it spills to disk: a share of the machine, or such as 2GB.",
+    )
     partitions_start: date = Field(default=date(2015, 1, 1), description="First daily partition of every table.")
     pii_key: SecretStr | None = Field(default=None, description="Key of the HMAC-SHA256 tokens, 32 characters or more.")
     pii_key_file: Path | None = Field(default=None, description="File that holds the key, when it is mounted.")

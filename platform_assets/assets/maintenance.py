@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from platform_assets.assets.failures import RETRIES
 from platform_assets.settings import load_settings
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def maintenance_asset() -> dg.AssetsDefinition:
         for job, description in _DESCRIPTIONS.items()
     ]
 
-    @dg.multi_asset(name="maintain_tables", specs=specs, pool="maintenance", can_subset=True)
+    @dg.multi_asset(name="maintain_tables", specs=specs, pool="maintenance", retry_policy=RETRIES, can_subset=True)
     def maintenance(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         from platform_assets.ingestion.ledger import Ledger
         from platform_assets.lakehouse.catalog import Lakehouse

@@ -122,7 +122,7 @@ class Lakehouse:
         import duckdb
 
         spill = self.settings.home.resolve() / "spill"
-        connection = duckdb.connect(config={"temp_directory": str(spill)})
+        connection = duckdb.connect(config={"temp_directory": str(spill), "memory_limit": self.settings.memory_limit})
         try:
             connection.execute("SET TimeZone = 'UTC'")
             yield connection

@@ -256,7 +256,9 @@ def test_a_check_by_hand_looks_at_the_lakehouse_alone(
 
 def test_every_table_has_a_check_that_blocks_nothing_and_can_be_executed_alone() -> None:
     graph = build_definitions().resolve_asset_graph()
-    tables = {key for key in graph.materializable_asset_keys if graph.get(key).tags.get("layer") != "landing"}
+    tables = {
+        key for key in graph.materializable_asset_keys if graph.get(key).tags.get("layer") not in {None, "landing"}
+    }
     assert {key.asset_key for key in graph.asset_check_keys if key.name == FRESH_CHECK} == tables
     for key in tables:
         check = graph.get(dg.AssetCheckKey(key, FRESH_CHECK))
