@@ -204,16 +204,17 @@ def test_the_lineage_of_orders_leads_back_to_landing(page: Page, platform: Platf
     shoot("fact_orders-lineage")
 
 
-def test_every_sensor_can_be_switched_off_by_itself(page: Page, platform: Platform, shoot: Shoot) -> None:
+def test_every_sensor_and_the_schedule_can_be_switched_off_by_itself(page: Page, platform: Platform, shoot: Shoot) -> None:
     page.goto(f"{platform.dagit_url}/automation")
     names = [f"arrivals_{source}" for source in ("fakestore_carts", "fakestore_products", "fakestore_users")]
     standard = (*names, "arrivals_web_events", "poll_fakestore_carts", "freshness", "quality", "mend_failed", "alerts")
     automation = tuple(f"keep_up_to_date_{group}" for group in GROUPS)
-    for name in (*standard, *automation):
+    for name in (*standard, *automation, "maintenance"):
         expect(page.get_by_text(name, exact=True).first).to_be_visible()
     expect(page.get_by_text("Standard sensor")).to_have_count(len(standard))
     expect(page.get_by_text("Automation condition sensor")).to_have_count(len(automation))
-    expect(page.get_by_role("checkbox", checked=True)).to_have_count(len({*standard, *automation}))  # its switch is on
+    switched_on = {*standard, *automation, "maintenance"}
+    expect(page.get_by_role("checkbox", checked=True)).to_have_count(len(switched_on))
     shoot("automation")
 
 
@@ -225,8 +226,9 @@ def test_landing_tells_what_arrived(page: Page, platform: Platform, shoot: Shoot
     shoot("landing-web_events")
 
 
-def test_every_asset_has_a_freshness_state_and_is_in_the_catalog(page: Page, platform: Platform, shoot: Shoot) -> None:
-    states = {path: node["freshnessStatusInfo"] for path, node in _graph(platform).items()}
+def test_every_table_has_a_freshness_state_and_is_in_the_catalog(page: Page, platform: Platform, shoot: Shoot) -> None:
+    tables = {path: node for path, node in _graph(platform).items() if not path.startswith("maintenance/")}
+    states = {path: node["freshnessStatusInfo"] for path, node in tables.items()}
     assert {path for path, state in states.items() if state is None or state["freshnessStatus"] == "UNKNOWN"} == set()
 
     page.goto(f"{platform.dagit_url}/assets")
