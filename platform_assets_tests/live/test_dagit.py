@@ -204,7 +204,9 @@ def test_the_lineage_of_orders_leads_back_to_landing(page: Page, platform: Platf
     shoot("fact_orders-lineage")
 
 
-def test_every_sensor_and_the_schedule_can_be_switched_off_by_itself(page: Page, platform: Platform, shoot: Shoot) -> None:
+def test_every_sensor_and_the_schedule_can_be_switched_off_by_itself(
+    page: Page, platform: Platform, shoot: Shoot
+) -> None:
     page.goto(f"{platform.dagit_url}/automation")
     names = [f"arrivals_{source}" for source in ("fakestore_carts", "fakestore_products", "fakestore_users")]
     standard = (*names, "arrivals_web_events", "poll_fakestore_carts", "freshness", "quality", "mend_failed", "alerts")
