@@ -73,7 +73,7 @@ runbooks: install ## Bring about the trouble of each runbook, type its commands,
 simulated-day: install ## A day of arrivals, outages and killed processes under a moved clock; some 17 minutes
 	@$(VENV)/bin/python -m platform_assets_tests.simulated_day
 
-benchmark: install ## What is promised of speed and memory, beside what a user would pick instead; some 20 minutes
+benchmark: install ## What is promised of speed and memory, beside what a user would pick instead
 	@$(VENV)/bin/python -m benchmarks
 
 benchmark-full: install ## The same with the long ones: scale, thousands of tables and sources

@@ -11,17 +11,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
-import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
 import polars as pl
 import typer
 
 from benchmarks.work.events import KEY
+from benchmarks.work.side import add_work
 
 _TEXTS = (
     "event_id",
@@ -40,25 +38,6 @@ _UUID = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F
 _EMAIL = r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$"
 
 app = typer.Typer()
-
-
-@app.command()
-def work(
-    given: Path,
-    output: Path,
-    *,
-    layers: Annotated[
-        str, typer.Option(help="Which of bronze, silver and gold, in this order.")
-    ] = "bronze,silver,gold",
-    repeat: Annotated[int, typer.Option(help="So many times in this process.")] = 1,
-) -> None:
-    """Does the work and prints the seconds of each layer and repetition."""
-    seconds = []
-    for _ in range(repeat):
-        if "bronze" in layers:
-            shutil.rmtree(output, ignore_errors=True)
-        seconds.append(_once(given, output, layers.split(",")))
-    typer.echo(json.dumps({"seconds": seconds}))
 
 
 def _once(given: Path, output: Path, layers: Sequence[str]) -> dict[str, float]:
@@ -179,6 +158,8 @@ def print_answer(output: Path) -> None:
 
     answer_of_files(output)
 
+
+add_work(app, _once)
 
 if __name__ == "__main__":
     app()

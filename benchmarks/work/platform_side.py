@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
@@ -23,6 +22,7 @@ import typer
 
 from benchmarks.work.answer import Relations, answer, bronze_answer
 from benchmarks.work.events import KEY
+from benchmarks.work.side import add_work
 
 if TYPE_CHECKING:
     from platform_assets.ingestion.dead_letters import DeadLetter
@@ -78,25 +78,6 @@ def prepare(output: Path) -> None:
     typer.echo("{}")
 
 
-@app.command()
-def work(
-    given: Path,
-    output: Path,
-    *,
-    layers: Annotated[
-        str, typer.Option(help="Which of bronze, silver and gold, in this order.")
-    ] = "bronze,silver,gold",
-    repeat: Annotated[int, typer.Option(help="So many times in this process, each into a new lakehouse.")] = 1,
-) -> None:
-    """Does the work and prints the seconds of each layer and repetition."""
-    seconds = []
-    for _ in range(repeat):
-        if "bronze" in layers:
-            shutil.rmtree(output / "lakehouse", ignore_errors=True)
-        seconds.append(_once(given, settings_of(output), layers.split(",")))
-    typer.echo(json.dumps({"seconds": seconds}))
-
-
 def settings_of(home: Path) -> Settings:
     """Settings of a lakehouse below `home`, here and for what is started from here."""
     from platform_assets.settings import load_settings
@@ -105,13 +86,14 @@ def settings_of(home: Path) -> Settings:
     return load_settings()
 
 
-def _once(given: Path, settings: Settings, layers: Sequence[str]) -> dict[str, float]:
+def _once(given: Path, output: Path, layers: Sequence[str]) -> dict[str, float]:
     from platform_assets.ingestion.bronze import ingest
     from platform_assets.lakehouse import dbt_run
     from platform_assets.lakehouse.catalog import Lakehouse
     from platform_assets.lakehouse.silver import rebuild
     from platform_assets.sources.registry import load_sources
 
+    settings = settings_of(output)
     lakehouse = Lakehouse(settings)
     source = next(source for source in load_sources() if source.name == SOURCE)
     days = sorted(date.fromisoformat(folder.name[5:]) for folder in given.glob("source=*/date=*"))
@@ -148,6 +130,8 @@ def print_answer(
         held = Relations(*(str(relation(lakehouse, name)) for name in names))
         typer.echo(json.dumps(answer(connection, held)))
 
+
+add_work(app, _once, tables="lakehouse")
 
 if __name__ == "__main__":
     app()

@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
 import duckdb
 import typer
@@ -23,30 +21,12 @@ import typer
 from benchmarks.work.answer import Relations, answer
 from benchmarks.work.contract import EVENT_DATE, JSON_COLUMNS, RAW, staged
 from benchmarks.work.events import KEY
+from benchmarks.work.side import add_work
 
 _PARQUET = "(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)"
 _TABLES = ("silver", "quarantine", "event_metrics", "user_metrics")
 
 app = typer.Typer()
-
-
-@app.command()
-def work(
-    given: Path,
-    output: Path,
-    *,
-    layers: Annotated[
-        str, typer.Option(help="Which of bronze, silver and gold, in this order.")
-    ] = "bronze,silver,gold",
-    repeat: Annotated[int, typer.Option(help="So many times in this process.")] = 1,
-) -> None:
-    """Does the work and prints the seconds of each layer and repetition."""
-    seconds = []
-    for _ in range(repeat):
-        if "bronze" in layers:
-            shutil.rmtree(output, ignore_errors=True)
-        seconds.append(_once(given, output, layers.split(",")))
-    typer.echo(json.dumps({"seconds": seconds}))
 
 
 def _once(given: Path, output: Path, layers: Sequence[str]) -> dict[str, float]:
@@ -126,6 +106,8 @@ def print_answer(output: Path) -> None:
         held = Relations(*(f"read_parquet('{output}/{name}/*.parquet')" for name in _TABLES))
         typer.echo(json.dumps(answer(connection, held)))
 
+
+add_work(app, _once)
 
 if __name__ == "__main__":
     app()

@@ -233,12 +233,12 @@ def unannounced_dates(table: Table, announced: int | None) -> tuple[list[date], 
     from datetime import date as calendar_date
 
     newest = table.current_snapshot()
+    snapshots = {snapshot.snapshot_id: snapshot for snapshot in table.snapshots()}
     days: set[calendar_date] = set()
     snapshot = newest
     while snapshot is not None and snapshot.snapshot_id != announced:
         summary = snapshot.summary
         listed = summary.additional_properties.get(TOUCHED, "[]") if summary else "[]"
         days.update(calendar_date.fromisoformat(day) for day in json.loads(listed))
-        parent = snapshot.parent_snapshot_id
-        snapshot = table.snapshot_by_id(parent) if parent is not None else None
+        snapshot = snapshots.get(snapshot.parent_snapshot_id or 0)  # 0 is no snapshot's
     return sorted(days), newest.snapshot_id if newest else None

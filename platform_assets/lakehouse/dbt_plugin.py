@@ -35,12 +35,12 @@ class Plugin(BasePlugin):
         """Reads from the environment what is built."""
         settings = load_settings()
         models = os.environ.get(MODELS_VARIABLE, "")
-        self._spill = settings.home.resolve() / "spill"
+        self._config = {"temp_directory": str(settings.home.resolve() / "spill"), "memory_limit": settings.memory_limit}
         self._tables = ModelTables(settings, _partition(), set(models.split(",")) if models else None)
 
     def update_connection_config(self, creds: DuckDBCredentials, config: dict[str, Any]) -> None:  # noqa: ARG002 - dbt's signature
-        """DuckDB spills under the platform's home."""
-        config["temp_directory"] = str(self._spill)
+        """DuckDB is bounded, and spills under the platform's home."""
+        config.update(self._config)
 
     def configure_connection(self, conn: DuckDBPyConnection) -> None:
         """Opens the views."""

@@ -13,6 +13,7 @@ from platform_assets.lakehouse.audit import ContractBroken, Finding
 from platform_assets.lakehouse.catalog import LakehouseError, local_path
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import date
     from types import TracebackType
 
@@ -130,24 +131,15 @@ class Staged:
         folder = Path(local_path(self._table.location())) / "data"
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{uuid.uuid4()}.parquet"
-        ids = {field.name: field.field_id for field in self._table.schema().fields}
         columns = ", ".join(
             f"CAST({quote(column.name)} AS {duckdb_type(column)}) AS {quote(column.name)}"
             for column in contract.columns
         )
-        field_ids = ", ".join(f"{quote(column.name)}: {ids[column.name]}" for column in contract.columns)
         order = f" ORDER BY {', '.join(map(quote, contract.clustering))}" if contract.clustering else ""
         self._refuse_wrong_types(connection, source)
-        try:
-            result = connection.execute(
-                f"COPY (SELECT {columns} FROM {source}{order}) TO {literal(str(path))} "
-                f"(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE {_ROW_GROUP_ROWS}, "
-                f"FIELD_IDS {{{field_ids}}})"
-            ).fetchone()
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
-        file = StagedFile(path, int(result[0]) if result else 0, partition)
+        names = [column.name for column in contract.columns]
+        rows = write_parquet(connection, self._table, f"SELECT {columns} FROM {source}{order}", names, path)
+        file = StagedFile(path, rows, partition)
         self._files.append(file)
         return file
 
@@ -182,6 +174,31 @@ class Staged:
             raise LakehouseError(
                 f"{self._contract.table}: partition {file.partition} was to be published, the rows are of {listed}"
             )
+
+
+def write_parquet(
+    connection: duckdb.DuckDBPyConnection, table: Table, query: str, columns: Sequence[str], path: Path
+) -> int:
+    """Writes a file as a table's files are: zstd, with the field ids of its columns. Returns how many rows it has.
+
+    Args:
+        connection: what can execute the query.
+        table: whose file it is to be.
+        query: gives the columns.
+        columns: names of the table's columns that the query gives.
+        path: the file, which is gone again if it cannot be written.
+    """
+    ids = {field.name: field.field_id for field in table.schema().fields}
+    field_ids = ", ".join(f"{quote(name)}: {ids[name]}" for name in columns)
+    try:
+        result = connection.execute(
+            f"COPY ({query}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, "
+            f"ROW_GROUP_SIZE {_ROW_GROUP_ROWS}, FIELD_IDS {{{field_ids}}})"
+        ).fetchone()
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return int(result[0]) if result else 0
 
 
 def _relation(paths: list[Path]) -> str:

@@ -18,6 +18,7 @@ from platform_assets.lakehouse.commits import MAINTENANCE
 from platform_assets.lakehouse.manifests import Replaced
 from platform_assets.lakehouse.publisher import ConcurrentPublish
 from platform_assets.lakehouse.reader import field_map
+from platform_assets.lakehouse.staging import write_parquet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,8 +35,6 @@ TARGET_BYTES = 128 * 2**20
 FEWEST_FILES = 5
 # Above this share of the target a file is as good as whole.
 _SMALL = 0.75
-_ROW_GROUP_ROWS = 122_880
-_MEMORY = "1GB"  # what DuckDB may hold; a sort of more goes to disk
 _ATTEMPTS = 5
 
 
@@ -101,7 +100,6 @@ def compact(
     written: list[_Written] = []
     try:
         with lakehouse.connect() as connection:
-            connection.execute(f"SET memory_limit = '{_MEMORY}'")
             for group in groups:
                 written.append(_merge(connection, table, group, clustering))  # noqa: PERF401 - all so far are discarded
     except BaseException:
@@ -164,13 +162,9 @@ def _merge(
     paths = ", ".join(literal(local_path(file.file_path)) for file in group)
     schema = field_map(table.schema())  # a file from before a column was added has null there
     source = f"read_parquet([{paths}], schema = {schema})"
-    ids = ", ".join(f"{quote(field.name)}: {field.field_id}" for field in table.schema().fields)
     order = f" ORDER BY {', '.join(map(quote, clustering))}" if clustering else ""
+    write_parquet(connection, table, f"SELECT * FROM {source}{order}", table.schema().column_names, path)
     try:
-        connection.execute(
-            f"COPY (SELECT * FROM {source}{order}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd, "
-            f"COMPRESSION_LEVEL 1, ROW_GROUP_SIZE {_ROW_GROUP_ROWS}, FIELD_IDS {{{ids}}})"
-        )
         written = f"read_parquet([{literal(str(path))}], schema = {schema})"
         _refuse_other_rows(table, connection, group, source, written)
         new = parquet_file_to_data_file(table.io, table.metadata, f"file://{path}")

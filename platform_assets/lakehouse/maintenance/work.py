@@ -16,7 +16,7 @@ from platform_assets.lakehouse.declared import declared_tables
 from platform_assets.lakehouse.maintenance.compaction import compact
 from platform_assets.lakehouse.maintenance.expiry import Outbox, expire
 from platform_assets.lakehouse.maintenance.orphans import remove_orphans
-from platform_assets.lakehouse.maintenance.retention import declared_retention, delete_expired
+from platform_assets.lakehouse.maintenance.retention import Keep, declared_retention, delete_expired
 from platform_assets.lakehouse.publisher import ConcurrentPublish
 from platform_assets.lakehouse.sla import asked_since
 
@@ -97,7 +97,7 @@ class Maintenance:
     def tables(self, job: Job) -> list[str]:
         """The tables that the job is about, by name."""
         if job is Job.RETENTION:
-            return [keep.table for keep in declared_retention(self.lakehouse.settings)]
+            return list(self._retention)
         return self.lakehouse.tables()
 
     def run(self, job: Job, only: Collection[str] = ()) -> Iterator[Outcome]:
@@ -120,8 +120,7 @@ class Maintenance:
         settings = self.lakehouse.settings
         match job:
             case Job.RETENTION:
-                keep = next(keep for keep in declared_retention(settings) if keep.table == name)  # of one name is one
-                return delete_expired(self.lakehouse, keep, self.now.date(), dry_run=self.dry_run)
+                return delete_expired(self.lakehouse, self._retention[name], self.now.date(), dry_run=self.dry_run)
             case Job.COMPACT:
                 return compact(
                     self.lakehouse,
@@ -137,6 +136,10 @@ class Maintenance:
             case Job.ORPHANS:
                 before = self.now - settings.orphan_days * _ONE_DAY
                 return remove_orphans(self.lakehouse, name, before, dry_run=self.dry_run)
+
+    @cached_property
+    def _retention(self) -> dict[str, Keep]:
+        return {keep.table: keep for keep in declared_retention(self.lakehouse.settings)}
 
     @cached_property
     def _clustering(self) -> dict[str, tuple[str, ...]]:
