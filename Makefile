@@ -70,7 +70,7 @@ browser: ## Debian's chromium for the browser tests, installed if it is missing 
 runbooks: install ## Bring about the trouble of each runbook, type its commands, compare what comes out
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadscope platform_assets_tests/runbooks
 
-simulated-day: install ## A day of arrivals, outages and killed processes under a moved clock; some 17 minutes
+simulated-day: install ## A day of arrivals, outages and killed processes under a moved clock; some 10 minutes
 	@$(VENV)/bin/python -m platform_assets_tests.simulated_day
 
 benchmark: install ## What is promised of speed and memory, beside what a user would pick instead

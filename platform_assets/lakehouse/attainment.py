@@ -119,14 +119,13 @@ def _summed_up(lakehouse: Lakehouse, now: datetime, days: int) -> dict[tuple[str
     until = f"TIMESTAMPTZ '{now.isoformat()}'"
     # What is not done yet is late by at least the time since it was due.
     late = f"CASE WHEN unfinished > 0 THEN greatest(epoch({until} - due_at), late_seconds) ELSE late_seconds END"
-    with lakehouse.connect() as connection:
-        rows = connection.execute(
-            "SELECT table_name, promise, sum(kept)::BIGINT, sum(things - kept)::BIGINT, max(late), "
-            "arg_max(about, late), arg_max(unfinished > 0, late), max(due_at) FILTER (things > kept), "
-            "arg_max(about, due_at), arg_max(unfinished > 0, due_at), max(due_at) "
-            f"FROM (SELECT *, {late} AS late FROM {newest_outcomes(source, since)}) "
-            f"WHERE due_at <= {until} GROUP BY ALL"
-        ).fetchall()
+    rows = lakehouse.ask(
+        "SELECT table_name, promise, sum(kept)::BIGINT, sum(things - kept)::BIGINT, max(late), "
+        "arg_max(about, late), arg_max(unfinished > 0, late), max(due_at) FILTER (things > kept), "
+        "arg_max(about, due_at), arg_max(unfinished > 0, due_at), max(due_at) "
+        f"FROM (SELECT *, {late} AS late FROM {newest_outcomes(source, since)}) "
+        f"WHERE due_at <= {until} GROUP BY ALL"
+    )
     return {(row[0], row[1]): row[2:] for row in rows}
 
 

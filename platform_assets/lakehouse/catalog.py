@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlparse
 
 from platform_assets.contracts.iceberg_schema import iceberg_schema, partition_spec
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 CATALOG_NAME = "platform"
 Made = TypeVar("Made")
 _LOCAL = {"", "file"}
+_UTC = "SET TimeZone = 'UTC'"
 _LOCAL_FILES = {"py-io-impl": "platform_assets.lakehouse.local_files.LocalFiles"}
 # A commit that meets another one must fail, so that its author looks again at what it is about to publish (I4). Each
 # leaves a copy of all metadata, of which the newest few help when something went wrong.
@@ -119,15 +122,35 @@ class Lakehouse:
     @contextmanager
     def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A DuckDB in memory, in UTC, that spills under the platform's home."""
-        import duckdb
-
-        spill = self.settings.home.resolve() / "spill"
-        connection = duckdb.connect(config={"temp_directory": str(spill), "memory_limit": self.settings.memory_limit})
+        connection = _duckdb(*_limits(self.settings))
         try:
-            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute(_UTC)
             yield connection
         finally:
             connection.close()
+
+    def ask(self, sql: str) -> list[tuple[Any, ...]]:
+        """The rows of one query, on a DuckDB that this process keeps: to open one takes longer than most answers."""
+        kept = _kept(os.getpid(), *_limits(self.settings))
+        with kept.cursor() as cursor:
+            cursor.execute(_UTC)
+            return cursor.execute(sql).fetchall()
+
+
+@lru_cache(maxsize=1)
+def _kept(_process: int, spill: str, memory_limit: str) -> duckdb.DuckDBPyConnection:
+    """Of one process: a fork has none of the threads that it was forked from."""
+    return _duckdb(spill, memory_limit)
+
+
+def _duckdb(spill: str, memory_limit: str) -> duckdb.DuckDBPyConnection:
+    import duckdb
+
+    return duckdb.connect(config={"temp_directory": spill, "memory_limit": memory_limit})
+
+
+def _limits(settings: Settings) -> tuple[str, str]:
+    return str(settings.home.resolve() / "spill"), settings.memory_limit
 
 
 def _despite_others(make: Callable[[], Made]) -> Made:

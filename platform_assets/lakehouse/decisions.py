@@ -182,9 +182,8 @@ def decided_rows(lakehouse: Lakehouse, table: str, *, partition: date | None = N
     rows = decided(lakehouse, table, partition=partition)
     if rows is None:
         return 0
-    with lakehouse.connect() as connection:
-        counted = connection.execute(f"SELECT count({OUTCOME}) FROM {rows}").fetchone()
-    return int(counted[0]) if counted else 0
+    ((counted,),) = lakehouse.ask(f"SELECT count({OUTCOME}) FROM {rows}")
+    return int(counted)
 
 
 def partition_column(quarantine: Table) -> str | None:
@@ -206,8 +205,7 @@ def _row_id(table: str, quarantine: Table) -> str:
 
 
 def _recorded(lakehouse: Lakehouse, table: Table) -> set[tuple[str, str]]:
-    with lakehouse.connect() as connection:
-        found = connection.execute(f"SELECT row_id, decision FROM {table_relation(table)}").fetchall()
+    found = lakehouse.ask(f"SELECT row_id, decision FROM {table_relation(table)}")
     return {(str(row_id), str(decision)) for row_id, decision in found}
 
 

@@ -139,13 +139,12 @@ def lag_history(lakehouse: Lakehouse, now: datetime, days: int, step: timedelta)
         return {}
     start = now - timedelta(days=days)
     # WARN and FAIL are worse than not to know; the order in which _STATES has them is another.
-    with lakehouse.connect() as connection:
-        found = connection.execute(
-            f"SELECT table_name, time_bucket(to_seconds({step.total_seconds()}), evaluated_at) AS stretch, "
-            "arg_max(state, list_position(['PASS', 'UNKNOWN', 'WARN', 'FAIL'], state)), max(lag_seconds) "
-            f"FROM {table_relation(base, since={'evaluated_on': start.date()})} "
-            f"WHERE evaluated_at BETWEEN {_moment(start)} AND {_moment(now)} GROUP BY ALL ORDER BY ALL"
-        ).fetchall()
+    found = lakehouse.ask(
+        f"SELECT table_name, time_bucket(to_seconds({step.total_seconds()}), evaluated_at) AS stretch, "
+        "arg_max(state, list_position(['PASS', 'UNKNOWN', 'WARN', 'FAIL'], state)), max(lag_seconds) "
+        f"FROM {table_relation(base, since={'evaluated_on': start.date()})} "
+        f"WHERE evaluated_at BETWEEN {_moment(start)} AND {_moment(now)} GROUP BY ALL ORDER BY ALL"
+    )
     told: dict[str, list[Told]] = {}
     for table, at, state, lag in found:
         told.setdefault(table, []).append(Told(max(at.astimezone(UTC), start), state, _duration(lag)))
@@ -158,12 +157,11 @@ def history(lakehouse: Lakehouse, table: str, now: datetime, days: int) -> list[
     if base is None:
         return []
     start = now - timedelta(days=days)
-    with lakehouse.connect() as connection:
-        found = connection.execute(
-            "SELECT evaluated_at, state, lag_seconds, late_table, late_since, reason "
-            f"FROM {table_relation(base, since={'evaluated_on': start.date()})} WHERE table_name = {literal(table)} "
-            f"AND evaluated_at BETWEEN {_moment(start)} AND {_moment(now)} ORDER BY evaluated_at"
-        ).fetchall()
+    found = lakehouse.ask(
+        "SELECT evaluated_at, state, lag_seconds, late_table, late_since, reason "
+        f"FROM {table_relation(base, since={'evaluated_on': start.date()})} WHERE table_name = {literal(table)} "
+        f"AND evaluated_at BETWEEN {_moment(start)} AND {_moment(now)} ORDER BY evaluated_at"
+    )
     return [
         Told(at.astimezone(UTC), state, _duration(lag), late, since and since.astimezone(UTC), reason or "")
         for at, state, lag, late, since, reason in found
@@ -181,15 +179,14 @@ def _fresh_shares(lakehouse: Lakehouse, now: datetime, days: int, which: str = "
         return {}
     start = now - timedelta(days=days)
     before = start - _KNOWN_FOR  # what was told then may hold at the start
-    with lakehouse.connect() as connection:
-        found = connection.execute(
-            "SELECT table_name, state, sum(greatest(0, epoch_us(until) - epoch_us(greatest(evaluated_at, "
-            f"{_moment(start)})))) FROM (SELECT table_name, state, evaluated_at, least(lead(evaluated_at, 1, "
-            f"{_moment(now)}) OVER (PARTITION BY table_name ORDER BY evaluated_at), "
-            f"evaluated_at + to_seconds({_KNOWN_FOR.total_seconds()})) AS until "
-            f"FROM {table_relation(base, since={'evaluated_on': before.date()})} "
-            f"WHERE {which} AND evaluated_at BETWEEN {_moment(before)} AND {_moment(now)}) GROUP BY ALL"
-        ).fetchall()
+    found = lakehouse.ask(
+        "SELECT table_name, state, sum(greatest(0, epoch_us(until) - epoch_us(greatest(evaluated_at, "
+        f"{_moment(start)})))) FROM (SELECT table_name, state, evaluated_at, least(lead(evaluated_at, 1, "
+        f"{_moment(now)}) OVER (PARTITION BY table_name ORDER BY evaluated_at), "
+        f"evaluated_at + to_seconds({_KNOWN_FOR.total_seconds()})) AS until "
+        f"FROM {table_relation(base, since={'evaluated_on': before.date()})} "
+        f"WHERE {which} AND evaluated_at BETWEEN {_moment(before)} AND {_moment(now)}) GROUP BY ALL"
+    )
     spent: dict[str, dict[str, timedelta]] = {}
     for table, state, length in found:
         spent.setdefault(table, dict.fromkeys(_STATES, timedelta()))[state] = timedelta(microseconds=int(length))
@@ -203,11 +200,10 @@ def _fresh_share(spent: Mapping[str, timedelta]) -> FreshShare:
 
 def _news(lakehouse: Lakehouse, base: Table, rows: Sequence[TableFreshness], now: datetime) -> list[TableFreshness]:
     """The rows that differ from the last ones, or whose last is an hour old."""
-    with lakehouse.connect() as connection:
-        last = connection.execute(
-            "SELECT table_name, max(evaluated_at), arg_max(state, evaluated_at), "
-            f"arg_max_null(newest_partition, evaluated_at) FROM {_recent(base, now)} GROUP BY 1"
-        ).fetchall()
+    last = lakehouse.ask(
+        "SELECT table_name, max(evaluated_at), arg_max(state, evaluated_at), "
+        f"arg_max_null(newest_partition, evaluated_at) FROM {_recent(base, now)} GROUP BY 1"
+    )
     known = {name: (at.astimezone(UTC), state, partition) for name, at, state, partition in last}
     return [row for row in rows if _is_news(row, known.get(row.table.name), now)]
 

@@ -152,16 +152,15 @@ def reopened_partitions(lakehouse: Lakehouse, source: Source, table: SilverTable
         return []
     references = known_values(lakehouse, contract)
     days: set[date] = set()
-    with lakehouse.connect() as connection:
-        for rule in contract.rules:
-            if rule.kind == REFERENCES:
-                value = typed_value(contract.column(rule.column), quote(rule.column))
-                found = connection.execute(
-                    f"SELECT DISTINCT {quote(contract.partition_column)} FROM {broken} "
-                    f"WHERE list_contains(string_split({BROKEN_RULES}, ', '), {literal(rule.name)}) AND {value} IN "
-                    f"(SELECT value FROM {references[str(rule.argument)]})"
-                ).fetchall()
-                days.update(day for (day,) in found)
+    for rule in contract.rules:
+        if rule.kind == REFERENCES:
+            value = typed_value(contract.column(rule.column), quote(rule.column))
+            found = lakehouse.ask(
+                f"SELECT DISTINCT {quote(contract.partition_column)} FROM {broken} "
+                f"WHERE list_contains(string_split({BROKEN_RULES}, ', '), {literal(rule.name)}) AND {value} IN "
+                f"(SELECT value FROM {references[str(rule.argument)]})"
+            )
+            days.update(day for (day,) in found)
     return sorted(days)
 
 

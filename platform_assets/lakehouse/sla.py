@@ -203,16 +203,15 @@ def _is_news(outcome: Outcome, known: Outcome | None) -> bool:
 def _recorded(lakehouse: Lakehouse, base: Table, now: datetime) -> tuple[datetime | None, dict[Key, Outcome]]:
     """When outcomes were decided last, and those that may have to be decided again, as `decide` wants them."""
     history = table_relation(base)
-    with lakehouse.connect() as connection:
-        found = connection.execute(f"SELECT max(decided_at) FROM {history}").fetchall()[0][0]
-        last = None if found is None else found.astimezone(UTC)
-        since = looked_at_again(last or now, now)
-        rows = connection.execute(
-            f"WITH newest AS (FROM {newest_outcomes(history, _full_hour(now - WINDOW))}) "
-            "SELECT table_name, promise, about, due_at, things, kept, unfinished, late_seconds, done_at FROM newest "
-            f"WHERE due_at >= TIMESTAMPTZ '{since.isoformat()}' "
-            "OR table_name IN (SELECT table_name FROM newest WHERE unfinished > 0)"
-        ).fetchall()
+    ((found,),) = lakehouse.ask(f"SELECT max(decided_at) FROM {history}")
+    last = None if found is None else found.astimezone(UTC)
+    since = looked_at_again(last or now, now)
+    rows = lakehouse.ask(
+        f"WITH newest AS (FROM {newest_outcomes(history, _full_hour(now - WINDOW))}) "
+        "SELECT table_name, promise, about, due_at, things, kept, unfinished, late_seconds, done_at FROM newest "
+        f"WHERE due_at >= TIMESTAMPTZ '{since.isoformat()}' "
+        "OR table_name IN (SELECT table_name FROM newest WHERE unfinished > 0)"
+    )
     known = [_outcome(row) for row in rows]
     return last, {key_of(outcome): outcome for outcome in known}
 

@@ -175,8 +175,7 @@ def _count(lakehouse: Lakehouse, paths: list[str], column: str, day: date) -> in
     if not paths:
         return 0
     files = ", ".join(map(literal, paths))
-    with lakehouse.connect() as connection:
-        counted = connection.execute(
-            f"SELECT count(*) FROM read_parquet([{files}]) WHERE {quote(column)} = DATE '{day.isoformat()}'"
-        ).fetchone()
-    return int(counted[0]) if counted else 0
+    ((counted,),) = lakehouse.ask(
+        f"SELECT count(*) FROM read_parquet([{files}]) WHERE {quote(column)} = DATE '{day.isoformat()}'"
+    )
+    return int(counted)

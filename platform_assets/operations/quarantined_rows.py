@@ -187,17 +187,15 @@ def table_name(lakehouse: Lakehouse, given: str) -> str:
 
 def _count(lakehouse: Lakehouse, table: str, condition: str, partition: date | None) -> int:
     rows = decided(lakehouse, table, partition=partition)
-    with lakehouse.connect() as connection:
-        counted = connection.execute(f"SELECT count(*) FROM {rows} WHERE {condition}").fetchone()
-    return int(counted[0]) if counted else 0
+    ((counted,),) = lakehouse.ask(f"SELECT count(*) FROM {rows} WHERE {condition}")
+    return int(counted)
 
 
 def _open_rules(lakehouse: Lakehouse, table: str, partition: date | None) -> list[str]:
     rows = decided(lakehouse, table, partition=partition)
-    with lakehouse.connect() as connection:
-        found = connection.execute(
-            f"SELECT DISTINCT unnest(string_split({BROKEN_RULES}, ', ')) FROM {rows} WHERE {OUTCOME} IS NULL ORDER BY 1"
-        ).fetchall()
+    found = lakehouse.ask(
+        f"SELECT DISTINCT unnest(string_split({BROKEN_RULES}, ', ')) FROM {rows} WHERE {OUTCOME} IS NULL ORDER BY 1"
+    )
     return [str(rule) for (rule,) in found]
 
 
@@ -214,11 +212,10 @@ def _rows(
     order = ", ".join(["_landed_at", "_landing_uri", "_row_number", *lines, ROW_ID])
     apart = {*_ORIGIN, BROKEN_RULES, LINE_NUMBER, column}
     names = [field.name for field in found.schema().fields if field.name not in apart]
-    with lakehouse.connect() as connection:
-        selected = connection.execute(
-            f"SELECT {', '.join([*facts, *map(quote, names)])} FROM {rows} WHERE {condition} "
-            f"ORDER BY {order}" + (f" LIMIT {limit}" if limit else "")
-        ).fetchall()
+    selected = lakehouse.ask(
+        f"SELECT {', '.join([*facts, *map(quote, names)])} FROM {rows} WHERE {condition} "
+        f"ORDER BY {order}" + (f" LIMIT {limit}" if limit else "")
+    )
     return [_row(table, row[: len(facts)], dict(zip(names, row[len(facts) :], strict=True))) for row in selected]
 
 

@@ -110,9 +110,7 @@ def take_profile(
         name, bucket = quote(column.name), _bucket(contract, column)
         counted = f"histogram({bucket})" if bucket else "NULL"
         measures += [f"count({name})", f"approx_count_distinct({name})", counted]
-    with lakehouse.connect() as connection:
-        found = connection.execute(f"SELECT {', '.join(measures)} FROM {table_relation(table, where=where)}").fetchone()
-    rows, *counts = found or (0,)
+    ((rows, *counts),) = lakehouse.ask(f"SELECT {', '.join(measures)} FROM {table_relation(table, where=where)}")
     profiles = [
         ColumnProfile(c.name, c.type, rows - present, distinct, dict(histogram or {}))
         for c, present, distinct, histogram in zip(columns, counts[0::3], counts[1::3], counts[2::3], strict=True)
@@ -160,11 +158,10 @@ def last_looks(lakehouse: Lakehouse) -> dict[str, dict[date | None, tuple[str, d
     found: dict[str, dict[date | None, tuple[str, datetime]]] = {}
     if kept is None:
         return found
-    with lakehouse.connect() as connection:
-        rows = connection.execute(
-            "SELECT table_name, partition_date, arg_max(data_version, profiled_at), max(profiled_at) "
-            f"FROM {kept} GROUP BY ALL"
-        ).fetchall()
+    rows = lakehouse.ask(
+        "SELECT table_name, partition_date, arg_max(data_version, profiled_at), max(profiled_at) "
+        f"FROM {kept} GROUP BY ALL"
+    )
     for table, partition, version, at in rows:
         found.setdefault(table, {})[partition] = (version, at.astimezone(UTC))
     return found
@@ -176,12 +173,11 @@ def looks_at(lakehouse: Lakehouse, tables: Collection[str]) -> dict[str, list[Pr
     found: dict[str, list[Profile]] = {table: [] for table in tables}
     if kept is None or not tables:
         return found
-    with lakehouse.connect() as connection:
-        rows = connection.execute(
-            "SELECT table_name, profiled_at, partition_date, data_version, contract_version, row_count, column_name, "
-            f"column_type, null_count, distinct_count, histogram FROM {kept} "
-            f"WHERE table_name IN ({', '.join(map(literal, tables))}) ORDER BY ALL"
-        ).fetchall()
+    rows = lakehouse.ask(
+        "SELECT table_name, profiled_at, partition_date, data_version, contract_version, row_count, column_name, "
+        f"column_type, null_count, distinct_count, histogram FROM {kept} "
+        f"WHERE table_name IN ({', '.join(map(literal, tables))}) ORDER BY ALL"
+    )
     columns: dict[tuple[Any, ...], list[ColumnProfile]] = {}
     for *look, name, kind, nulls, distinct, histogram in rows:
         counts = json.loads(histogram) if histogram else {}

@@ -117,8 +117,7 @@ def _measure(lakehouse: Lakehouse, table: Table, contract: Contract, figure: Fig
         where = f" WHERE {read_expression(figure.where).sql}" if figure.where else ""
         day = quote(dated_by) if dated_by else "NULL::DATE"
         source = table_relation(table, since={dated_by: first} if dated_by and first else None)
-        with lakehouse.connect() as connection:
-            rows = connection.execute(f"SELECT {day}, coalesce({amount}, 0) FROM {source}{where} GROUP BY 1").fetchall()
+        rows = lakehouse.ask(f"SELECT {day}, coalesce({amount}, 0) FROM {source}{where} GROUP BY 1")
         amounts = {day: float(number) for day, number in rows}
     return _Measured(figure, amounts, so_far, dated_by, contract.partition_column)
 

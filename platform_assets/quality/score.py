@@ -170,19 +170,15 @@ def score_history(
         return found
     source = table_relation(table, since={"scored_on": now.date() - timedelta(days=days)})
     which = "TRUE" if of is None else f"table_name = {literal(of)}"
-    with lakehouse.connect() as connection:
-        rows = connection.execute(
-            f"SELECT table_name, scored_on, score FROM {source} WHERE {which} ORDER BY ALL"
-        ).fetchall()
+    rows = lakehouse.ask(f"SELECT table_name, scored_on, score FROM {source} WHERE {which} ORDER BY ALL")
     for name, day, score in rows:
         found.setdefault(name, []).append((day, score))
     return found
 
 
 def _scored(lakehouse: Lakehouse, table: Table, day: date) -> set[str]:
-    with lakehouse.connect() as connection:
-        source = table_relation(table, where={"scored_on": day})
-        return {name for (name,) in connection.execute(f"SELECT table_name FROM {source}").fetchall()}
+    scored = lakehouse.ask(f"SELECT table_name FROM {table_relation(table, where={'scored_on': day})}")
+    return {name for (name,) in scored}
 
 
 def _silver_of(table: DeclaredTable, tables: Mapping[str, DeclaredTable]) -> set[str]:
@@ -220,12 +216,11 @@ def _completeness(lakehouse: Lakehouse, now: datetime) -> dict[str, list[float]]
         return found
     first = now - timedelta(days=_DAYS)
     history = table_relation(table, since={"evaluated_on": first.date()})
-    with lakehouse.connect() as connection:
-        rows = connection.execute(
-            f"SELECT table_name, arg_max(completeness, evaluated_at) FROM {history} "
-            f"WHERE completeness IS NOT NULL AND evaluated_at >= {literal(first.isoformat())}::TIMESTAMPTZ "
-            "GROUP BY table_name, coalesce(expected_partition, newest_partition)"
-        ).fetchall()
+    rows = lakehouse.ask(
+        f"SELECT table_name, arg_max(completeness, evaluated_at) FROM {history} "
+        f"WHERE completeness IS NOT NULL AND evaluated_at >= {literal(first.isoformat())}::TIMESTAMPTZ "
+        "GROUP BY table_name, coalesce(expected_partition, newest_partition)"
+    )
     for name, share in rows:
         found.setdefault(name, []).append(min(share, 1.0))
     return found

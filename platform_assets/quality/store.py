@@ -130,8 +130,7 @@ def _latest(lakehouse: Lakehouse, table: Table, now: datetime, of_each: str, of:
 
 
 def _query(lakehouse: Lakehouse, sql: str) -> list[Judgement]:
-    with lakehouse.connect() as connection:
-        rows = connection.execute(sql).fetchall()
+    rows = lakehouse.ask(sql)
     return [
         Judgement(at.astimezone(UTC), Finding(Watch(watch), table, day, observed, unusual, reason, subject, low, high))
         for at, watch, table, day, observed, unusual, reason, subject, low, high in rows

@@ -55,6 +55,7 @@ def _live_through(chosen: argparse.Namespace, home: Path, told: TextIO) -> int:
     begun = time.monotonic()
     steps = plan(chosen.steps, chosen.seed)
 
+    clock = Clock(home / "clock")
     agreement: Agreement | None = None
 
     def tell(day: Day, step: Step, *, later: bool) -> None:
@@ -70,12 +71,12 @@ def _live_through(chosen: argparse.Namespace, home: Path, told: TextIO) -> int:
             )
 
     with (
-        platform(home, os.environ) as settings,
+        platform(home, os.environ, clock) as settings,
         dagit(home / "dagit.log") as dagit_url,
         serving(pages(settings, Evaluations(Evaluator(Lakehouse(settings)), fresh_seconds=0))) as pages_url,
     ):
         agreement = Agreement(pages_url, dagit_url)
-        day = live(settings, Clock(), steps, tell)
+        day = live(settings, clock, steps, tell)
         for what in day.daemon.killed:
             print(f"killed {what}", file=told)
         broken = 0

@@ -34,19 +34,37 @@ def restart_below() -> None:
 
 
 class Clock:
-    """What time it is for this process and those that it starts; it goes on by itself, at the speed of the real one."""
+    """What time it is for this process and those that it starts; it goes on by itself, at the speed of the real one.
 
-    def __init__(self) -> None:
+    Args:
+        file: where it is told to processes that go on while it is set.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._below = os.environ["LD_PRELOAD"]
         self._ahead = 0.0
+        self._tell()
+
+    def followed(self) -> dict[str, str]:
+        """The environment of a process that follows this clock, instead of going on by itself from where it was."""
+        own = {name: value for name, value in os.environ.items() if name != _AHEAD}
+        return own | {"LD_PRELOAD": self._below, "FAKETIME_TIMESTAMP_FILE": str(self._file)}
 
     def set(self, moment: datetime) -> None:
         """From now on it is this moment."""
         real = time.time() - self._ahead
         self._ahead = moment.timestamp() - real
-        os.environ[_AHEAD] = f"{self._ahead:+.6f}"
+        self._tell()
         if abs(time.time() - moment.timestamp()) > 1:
             raise RuntimeError("the clock cannot be moved: libfaketime does not work on this system")
 
     def advance(self, by: timedelta) -> None:
         """Later by that much."""
         self.set(datetime.now(UTC) + by)
+
+    def _tell(self) -> None:
+        os.environ[_AHEAD] = f"{self._ahead:+.6f}"
+        written = self._file.with_suffix(".new")
+        written.write_text(os.environ[_AHEAD], encoding="utf-8")
+        written.replace(self._file)

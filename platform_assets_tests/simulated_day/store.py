@@ -1,4 +1,4 @@
-"""A door before the Cloud Storage emulator that dates objects by the simulated clock.
+"""`python -m … EMULATOR PORT`: a door before the Cloud Storage emulator that dates objects by the simulated clock.
 
 The emulator is a program of its own whose clock cannot be moved; everything else of its answers is passed on as it is.
 """
@@ -6,32 +6,40 @@ The emulator is a program of its own whose clock cannot be moved; everything els
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import uvicorn
 from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
-from platform_assets_tests.web_server import serving
+from platform_assets.local.servers import HOST, free_port, http_ready, launch
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from starlette.requests import Request
 
     from platform_assets.local.servers import Server
+    from platform_assets_tests.simulated_day.clock import Clock
 
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 _OF_THE_CONNECTION = {"connection", "content-length", "host", "keep-alive", "transfer-encoding"}
 
 
 @contextmanager
-def dated_store(emulator: Server) -> Iterator[str]:
+def dated_store(emulator: Server, clock: Clock, log: Path) -> Iterator[str]:
     """The address of the door, for as long as the block lasts."""
-    with serving(_app(emulator.url)) as url:
-        yield url
+    port = free_port()
+    command = [sys.executable, "-m", __name__, emulator.url, str(port)]
+    ready = http_ready("/storage/v1/b?project=any")
+    with launch("store", command, f"{HOST}:{port}", log, ready=ready, environment=clock.followed()) as door:
+        yield door.url
 
 
 def _app(emulator: str) -> Starlette:
@@ -73,3 +81,7 @@ def _dated(content: bytes, landed: dict[str, str]) -> bytes:
             now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
             item["timeCreated"] = item["updated"] = landed.setdefault(str(item["generation"]), now)
     return json.dumps(found).encode()
+
+
+if __name__ == "__main__":
+    uvicorn.run(_app(sys.argv[1]), host=HOST, port=int(sys.argv[2]), log_level="warning")

@@ -101,10 +101,9 @@ def _arrived(lakehouse: Lakehouse, bronze: str, landed: LandingObject) -> _Arriv
     published = last_published_at(table) if table else None
     if table is None or published is None:
         return None
-    with lakehouse.connect() as connection:
-        found = connection.execute(
-            f"SELECT DISTINCT {EVENT_DATE} FROM {table_relation(table)} WHERE _landing_uri = {literal(landed.uri)}"
-        ).fetchall()
+    found = lakehouse.ask(
+        f"SELECT DISTINCT {EVENT_DATE} FROM {table_relation(table)} WHERE _landing_uri = {literal(landed.uri)}"
+    )
     return _Arrived(published, frozenset(day.isoformat() for (day,) in found)) if found else None
 
 

@@ -174,8 +174,7 @@ def _partitions(lakehouse: Lakehouse, source: Source, table: SilverTable) -> lis
         return []
     if table.kind is not Kind.EVENTS:
         return [None]
-    with lakehouse.connect() as connection:
-        found = connection.execute(f"SELECT DISTINCT {EVENT_DATE} FROM {rows} ORDER BY 1").fetchall()
+    found = lakehouse.ask(f"SELECT DISTINCT {EVENT_DATE} FROM {rows} ORDER BY 1")
     return [day for (day,) in found]
 
 
