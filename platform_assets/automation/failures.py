@@ -2,8 +2,9 @@
 
 A condition takes its request for an answer, so that a run which fails is not asked for again. `mend_failed` looks at
 every failed run of the platform's own. What failed for a reason that passes (`assets.failures`) is asked for again,
-ever later; what failed otherwise, or too often, is parked with its reason, until it is released, its definition
-changes, or new data makes it again. Bronze is asked for by its arrival sensor, as long as it is not parked.
+ever later; what failed otherwise, or too often, is parked with its reason, until it is released, its definition or a
+table that it refers to changes, or new data makes it again. Bronze is asked for by its arrival sensor, as long as it is
+not parked.
 
 The truth is in Dagster's run records and the operations database: a failure is settled when a later run makes the same
 tables of the same partition, so that a killed tick does nothing twice.
@@ -12,7 +13,7 @@ tables of the same partition, so that a killed tick does nothing twice.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -39,6 +40,7 @@ ATTEMPT_TAG = "platform/attempt"
 MOST_ATTEMPTS = 6
 FIRST_DELAY, LONGEST_DELAY = timedelta(seconds=30), timedelta(minutes=15)
 _PARTITION_TAG, _WILL_RETRY_TAG = "dagster/partition", "dagster/will_retry"
+_DATA_VERSION_TAG = "dagster/data_version"
 _STOPPED = {dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED}
 _LOOK_BACK = timedelta(days=1)  # of the first tick
 _RUNS_PER_TICK = 200
@@ -111,8 +113,9 @@ class _Tick:
             if not self.graph.has(key) or self._made_since(key, one):
                 self.parked.forget(one.asset, one.partition)
                 continue
-            if one.waits and one.definition != definition_of(self.graph, key, self.settings):
-                self.parked.release(one.asset, one.partition, by="mend_failed", why="the table's definition changed")
+            changed = self._changed(key, one) if one.waits else None
+            if changed:
+                self.parked.release(one.asset, one.partition, by="mend_failed", why=changed)
             elif one.released_at is not None and key.path[0] != "bronze" and not self._later_run(key, one):
                 released = f"{one.run_id}/{one.released_at.isoformat()}"
                 self.requests.append(self._request([key], one.partition, one.run_id, attempt=1, run_key=released))
@@ -197,6 +200,25 @@ class _Tick:
         found = self.instance.fetch_materializations(these, limit=20).records
         return any(record.run_id != one.run_id for record in found)
 
+    def _changed(self, key: dg.AssetKey, one: Parked) -> str | None:
+        """What is otherwise than when it failed, so that it may be made now; what fires a condition is left to that."""
+        if one.definition != definition_of(self.graph, key, self.settings):
+            return "the table's definition changed"
+        deps = self.graph.get(key).parent_keys if one.partition else ()
+        undated = [dep for dep in sorted(deps) if self.graph.get(dep).partitions_def is None]
+        return next((f"{'.'.join(dep.path)} changed" for dep in undated if self._news(dep, one.since)), None)
+
+    def _news(self, key: dg.AssetKey, since: datetime) -> bool:
+        """Whether the table was made since then, with other rows than before."""
+        before, after = (
+            self.instance.fetch_materializations(chosen, limit=1).records
+            for chosen in (
+                dg.AssetRecordsFilter(key, before_timestamp=since.timestamp()),
+                dg.AssetRecordsFilter(key, after_timestamp=since.timestamp()),
+            )
+        )
+        return bool(after) and _versions(before) != _versions(after)
+
     def _downstream(self, keys: Iterable[dg.AssetKey]) -> set[dg.AssetKey]:
         """The tables and all that is made of them."""
         known = [key for key in keys if self.graph.has(key)]
@@ -251,6 +273,11 @@ class _Failed:
     def lost(self, step: str) -> list[dg.AssetKey]:
         """The tables of the step that it did not make."""
         return [key for key in self.planned[step] if key in self.unmade]
+
+
+def _versions(records: Sequence[dg.EventLogRecord]) -> list[str | None]:
+    found = [record.asset_materialization for record in records]
+    return [(one.tags or {}).get(_DATA_VERSION_TAG) if one else None for one in found]
 
 
 def _events(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[dg.DagsterEvent]:

@@ -2,7 +2,7 @@
 
 # No `from __future__ import annotations`: Dagster does not resolve the annotation of a run's context then.
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
@@ -41,7 +41,10 @@ class _Clock(datetime):
 
 @dataclass
 class Platform:
-    """arrival → silver/t (with its quarantine) → gold/t → mart/t, of which each may fail; the test is the daemon."""
+    """arrival → silver/t (with its quarantine) → gold/t → mart/t, of which each may fail; the test is the daemon.
+
+    Silver also refers to a dimension, which has no dates.
+    """
 
     instance: dg.DagsterInstance
     fails: dict[str, Exception] = field(default_factory=dict)
@@ -58,8 +61,9 @@ class Platform:
         return dg.Definitions(
             assets=[
                 dg.AssetSpec("arrival", partitions_def=DAILY),
+                dg.AssetSpec("dimension"),
                 self._operation("bronze", "arrival"),
-                self._operation("silver", "arrival", "quarantine"),
+                self._operation("silver", "arrival", "quarantine", refers_to=["dimension"]),
                 self._operation("gold", "silver/t"),
                 self._operation("mart", "gold/t"),
             ],
@@ -67,12 +71,13 @@ class Platform:
             executor=dg.in_process_executor,
         )
 
-    def _operation(self, layer: str, dep: str, *others: str) -> dg.AssetsDefinition:
-        condition = {"bronze": None, "silver": on_arrival()}.get(layer, on_update())
+    def _operation(self, layer: str, dep: str, *others: str, refers_to: Iterable[str] = ()) -> dg.AssetsDefinition:
+        ignored = dg.AssetSelection.assets(*refers_to)
+        condition = {"bronze": None, "silver": on_arrival(ignored)}.get(layer, on_update())
         specs = [
             dg.AssetSpec(
                 [name, "t"],
-                deps=[dg.AssetKey.from_user_string(dep)],
+                deps=[dg.AssetKey.from_user_string(name) for name in (dep, *refers_to)],
                 partitions_def=DAILY,
                 automation_condition=condition,
                 tags={"layer": name},
@@ -256,6 +261,29 @@ def test_a_new_version_of_the_contract_lets_it_go(platform: Platform) -> None:
     with ParkedPartitions(load_settings()) as parked:
         assert parked.all() == []
     assert platform.evaluations.tick() == {DAY: {"mart/t"}}  # what waits for it follows by itself
+
+
+def test_rows_that_it_refers_to_let_it_go_and_the_same_rows_again_do_not(platform: Platform) -> None:
+    """Else a date that came before its dimension, and was blocked for that, would wait for a person."""
+
+    def refresh(version: str) -> None:
+        made = dg.AssetMaterialization("dimension", tags={"dagster/data_version": version})
+        platform.instance.report_runless_asset_event(made)
+
+    refresh("1")
+    platform.fails["silver"] = BROKEN
+    platform.arrive()
+    assert platform.mend() == []
+    refresh("1")
+    assert platform.mend() == []
+    assert platform.mend() == []
+    assert platform.parked()
+    platform.fails.clear()
+    refresh("2")
+    assert platform.mend() == []  # released, and asked for by the next tick
+    assert platform.mend() == [(DAY, {"silver/t", "quarantine/t"})]
+    assert platform.mend() == []
+    assert platform.parked() == []
 
 
 def test_a_released_date_is_made_once_and_parked_again_if_it_fails_again(platform: Platform) -> None:
