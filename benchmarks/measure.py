@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -63,21 +64,29 @@ class Ratio:
         return f"{self.median:.2f} [{self.least:.2f}-{self.most:.2f}]"
 
 
-def run(command: Sequence[str], *, environment: Mapping[str, str] | None = None, limit: float = 1_800) -> Run:
+def run(
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    limit: float = 1_800,
+    most_megabytes: float = math.inf,
+) -> Run:
     """Runs a side.
 
     Args:
         command: program and arguments.
         environment: variables beside those of this process.
         limit: seconds after which it is ended.
+        most_megabytes: of memory that it shares with no file, which the system could take back; it is ended as soon as
+            it and its children hold more.
 
     Raises:
-        SideFailed: it ended with an error, took too long, or its last line is not JSON.
+        SideFailed: it ended with an error, took too long or too much, or its last line is not JSON.
     """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         began = time.perf_counter()
         process = subprocess.Popen(command, stdout=out, stderr=err, env={**os.environ, **(environment or {})})
-        peak = _Peak(process.pid)
+        peak = _Peak(process.pid, most_megabytes * 1e6)
         try:
             code = process.wait(timeout=limit)
         except subprocess.TimeoutExpired:
@@ -97,6 +106,8 @@ def run(command: Sequence[str], *, environment: Mapping[str, str] | None = None,
         if code != 0:
             last = "\n".join([*lines, *err.read().decode(errors="replace").strip().splitlines()][-15:])
             became = f"was ended after {limit:.0f} s" if code is None else f"ended with {code}"
+            if peak.too_much:
+                became = f"was ended because it held more than {most_megabytes:,.0f} MB"
             raise SideFailed(f"{' '.join(command)} {became}:\n{last}")
     try:
         said = json.loads(lines[-1])
@@ -118,10 +129,12 @@ def in_turns(
 
 
 class _Peak:
-    """Looks at the memory of a process and all of its children until it is stopped."""
+    """Looks at the memory of a process and all of its children until it is stopped; ends them if they hold too much."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, most: float) -> None:
         self.bytes = 0
+        self.too_much = False
+        self._most = most
         self.processor: dict[int, float] = {}  # seconds by process, as last seen
         self._process = psutil.Process(pid)
         self._over = threading.Event()
@@ -154,11 +167,16 @@ class _Peak:
                 return
             if look % _CHILDREN_EVERY == 0:
                 family = self._family()
-            held = 0
+            held = own = 0
             for process in family:
                 try:
-                    held += process.memory_info().rss
+                    memory = process.memory_info()
+                    held += memory.rss
+                    own += memory.rss - getattr(memory, "shared", 0)
                     self.processor[process.pid] = sum(process.cpu_times()[:2])
                 except psutil.NoSuchProcess:  # it has ended between the two looks
                     continue
             self.bytes = max(self.bytes, held)
+            if own > self._most:
+                self.too_much = True
+                self.end_all()

@@ -1,12 +1,13 @@
 """How time and memory of the work grow with the number of events, days and files: `python -m benchmarks.scale`.
 
-Each size is a process of its own. The largest is 20 million events (7 GB of JSON), run with the memory of a machine of
-2 GB: the process may hold no more (RLIMIT_DATA), and the platform is told so.
+Each size is a process of its own. The largest is 20 million events (7 GB of JSON), with what a machine of 2 GB has for
+it: a process that holds more is ended.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import sys
 from dataclasses import asdict, dataclass
@@ -22,8 +23,7 @@ from benchmarks.work.events import events
 
 _SIZES = (100_000, 1_000_000, 5_000_000, 20_000_000)
 _ROWS_OF_A_FILE = 100_000
-_SMALL_MACHINE = 2 * 2**30  # bytes
-_OF_IT = {"PLATFORM_MEMORY_LIMIT": f"{_SMALL_MACHINE * 3 // 10 // 2**20}MiB"}  # as 30 % of such a machine
+_SMALL_MACHINE = 2_000  # MB
 _ABOVE = 10_000_000  # events; from here on the memory is that of the small machine
 _STEEPEST = 1.1
 _SIDE = [sys.executable, "-m", "benchmarks.work.platform_side"]
@@ -76,10 +76,7 @@ def _measure(folder: Path, size: int, days: int, files: int) -> Measured:
     shutil.rmtree(output, ignore_errors=True)
     run([*_SIDE, "prepare", str(output)])
     command = [*_SIDE, "work", str(given.folder), str(output)]
-    if size >= _ABOVE:
-        limit = f"import resource, sys, os; resource.setrlimit(resource.RLIMIT_DATA, ({_SMALL_MACHINE},) * 2); "
-        command = [sys.executable, "-c", f"{limit}os.execv(sys.executable, sys.argv[1:])", *command]
-    done = run(command, environment=_OF_IT if size >= _ABOVE else {}, limit=7_200)
+    done = run(command, limit=7_200, most_megabytes=_SMALL_MACHINE if size >= _ABOVE else math.inf)
     shutil.rmtree(output)
     return Measured(size, days, files, done.seconds, done.processor_seconds, done.peak_megabytes)
 

@@ -52,8 +52,9 @@ class Settings(BaseSettings):
         description="What a source that cannot be used means for the others: nothing is loaded, or all but that one.",
     )
     memory_limit: str = Field(
-        default="30%",
-        description="What a run's DuckDB may hold before it spills to disk: a share of the machine, or such as 2GB.",
+        default="650MB",
+        description="What a run's DuckDB may hold before it spills to disk, such as 2GB, or a share of the machine, "
+        "such as 30%. A run's Python holds some 300 MB beside it.",
     )
     partitions_start: date = Field(default=date(2015, 1, 1), description="First daily partition of every table.")
     pii_key: SecretStr | None = Field(default=None, description="Key of the HMAC-SHA256 tokens, 32 characters or more.")

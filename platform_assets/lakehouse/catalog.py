@@ -146,7 +146,10 @@ def _kept(_process: int, spill: str, memory_limit: str) -> duckdb.DuckDBPyConnec
 def _duckdb(spill: str, memory_limit: str) -> duckdb.DuckDBPyConnection:
     import duckdb
 
-    return duckdb.connect(config={"temp_directory": spill, "memory_limit": memory_limit})
+    # What is read from files is read once, and would be kept in the place of what is computed.
+    return duckdb.connect(
+        config={"temp_directory": spill, "memory_limit": memory_limit, "enable_external_file_cache": False}
+    )
 
 
 def _limits(settings: Settings) -> tuple[str, str]:

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 from platform_assets.contracts.model import Column, Contract, Rule
 from platform_assets.contracts.rules import literal, quote
-from platform_assets.lakehouse import publisher
-from platform_assets.lakehouse.publisher import ConcurrentPublish
+from platform_assets.lakehouse.append_only import Row, append_news
 from platform_assets.lakehouse.reader import relation, table_relation
 from platform_assets.sources.contracts import LINE_NUMBER
 
@@ -31,7 +30,6 @@ DECISIONS = "ops.quarantine_decisions"
 ROW_ID, OUTCOME, DECIDED_BY, WHY, DECIDED_AT = (
     quote(name) for name in ("row id", "decided as", "decided by", "decided why", "decided at")
 )
-_ATTEMPTS = 10
 
 
 class Outcome(StrEnum):
@@ -128,19 +126,14 @@ def record(lakehouse: Lakehouse, decisions: Sequence[Decision]) -> list[Decision
         ConcurrentPublish: others kept deciding at the same time.
         ContractBroken: a decision lacks its author or reason.
     """
-    for attempt in range(_ATTEMPTS):
-        base = lakehouse.ensure(decisions_contract())
+    if not decisions:
+        return []
+
+    def new(base: Table) -> list[Decision]:
         known = _recorded(lakehouse, base)
-        new = [decision for decision in decisions if (decision.row_id, decision.outcome.value) not in known]
-        try:
-            if new:
-                _append(lakehouse, base, new)
-        except ConcurrentPublish:
-            if attempt == _ATTEMPTS - 1:
-                raise
-        else:
-            return new
-    raise AssertionError("unreachable")
+        return [decision for decision in decisions if (decision.row_id, decision.outcome.value) not in known]
+
+    return append_news(lakehouse, decisions_contract(), new, _row, decisions[0].decided_at)
 
 
 def decided(lakehouse: Lakehouse, table: str, *, partition: date | None = None) -> str | None:
@@ -209,22 +202,10 @@ def _recorded(lakehouse: Lakehouse, table: Table) -> set[tuple[str, str]]:
     return {(str(row_id), str(decision)) for row_id, decision in found}
 
 
-def _append(lakehouse: Lakehouse, base: Table, decisions: Sequence[Decision]) -> None:
-    import polars as pl
-
-    contract, day = decisions_contract(), decisions[0].decided_at.date()
-    rows = [
-        (
-            *(decision.row_id, decision.table, decision.landing_uri, decision.landing_generation),
-            *(decision.row_number, decision.line_number, decision.outcome.value, decision.decided_by, decision.why),
-            *(decision.decided_at, ", ".join(decision.changed) or None),
-            *(decision.released_uri, decision.released_generation, day),
-        )
-        for decision in decisions
-    ]
-    frame = pl.DataFrame(
-        rows, schema=[column.name for column in contract.columns], orient="row", infer_schema_length=None
+def _row(decision: Decision) -> Row:
+    return (
+        *(decision.row_id, decision.table, decision.landing_uri, decision.landing_generation),
+        *(decision.row_number, decision.line_number, decision.outcome.value, decision.decided_by, decision.why),
+        *(decision.decided_at, ", ".join(decision.changed) or None),
+        *(decision.released_uri, decision.released_generation, decision.decided_at.date()),
     )
-    with lakehouse.connect() as connection:
-        connection.register("decisions", frame)
-        publisher.append(lakehouse, contract, connection, "decisions", base=base, partition=day, properties={})

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from platform_assets.contracts.model import Column, Contract, Rule
 from platform_assets.contracts.rules import literal
-from platform_assets.lakehouse import publisher
-from platform_assets.lakehouse.publisher import ConcurrentPublish
+from platform_assets.lakehouse.append_only import Row, append_news
 from platform_assets.lakehouse.reader import table_relation
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 _AT_LEAST_EVERY = timedelta(hours=1)
 # Longer than that without a row, nobody looked: the state in between is not known.
 _KNOWN_FOR = 2 * _AT_LEAST_EVERY
-_ATTEMPTS = 5
 _STATES = ("PASS", "WARN", "FAIL", "UNKNOWN")
 
 FRESHNESS_HISTORY = Contract(
@@ -95,30 +93,13 @@ def record(lakehouse: Lakehouse, rows: Sequence[TableFreshness], now: datetime) 
     Raises:
         ConcurrentPublish: others kept recording at the same time.
     """
-    for attempt in range(_ATTEMPTS):
-        base = lakehouse.ensure(FRESHNESS_HISTORY)
-        told = _news(lakehouse, base, rows, now)
-        if not told:
-            return []
-        try:
-            with lakehouse.connect() as connection:
-                values = ", ".join(_values(row, now) for row in told)
-                columns = ", ".join(column.name for column in FRESHNESS_HISTORY.columns)
-                publisher.append(
-                    lakehouse,
-                    FRESHNESS_HISTORY,
-                    connection,
-                    f"(VALUES {values}) AS t({columns})",
-                    base=base,
-                    partition=now.date(),
-                    properties={},
-                )
-        except ConcurrentPublish:
-            if attempt == _ATTEMPTS - 1:
-                raise
-        else:
-            return told
-    raise AssertionError("unreachable")
+    return append_news(
+        lakehouse,
+        FRESHNESS_HISTORY,
+        lambda base: _news(lakehouse, base, rows, now),
+        lambda row: row_of(row, now),
+        now,
+    )
 
 
 def fresh_shares(lakehouse: Lakehouse, now: datetime, days: int = 30) -> dict[str, FreshShare]:
@@ -220,23 +201,15 @@ def _is_news(row: TableFreshness, last: tuple[datetime, str, date | None] | None
     return now > last[0] and last[1:] != (row.state.value, partition)
 
 
-def _values(row: TableFreshness, now: datetime) -> str:
+def row_of(row: TableFreshness, now: datetime) -> Row:
+    """The row of `ops.freshness` that tells of it."""
     found, late = row.statistics, row.lateness
-    values = (
-        _moment(now),
-        _date(now.date()),
-        literal(row.table.name),
-        literal(row.state.value),
-        _date(found.newest_partition if found else None),
-        _date(row.expected_partition),
-        _moment(found.watermark if found else None),
-        "NULL::DOUBLE" if row.lag is None else f"{row.lag.total_seconds()}::DOUBLE",
-        "NULL::DOUBLE" if row.completeness is None else f"{row.completeness.ratio}::DOUBLE",
-        literal(late.table) if late else "NULL::VARCHAR",
-        _moment(late.since if late else None),
-        literal(row.reason),
+    return (
+        *(now, now.date(), row.table.name, row.state.value),
+        *(found.newest_partition if found else None, row.expected_partition, found.watermark if found else None),
+        *(None if row.lag is None else row.lag.total_seconds(), row.completeness and row.completeness.ratio),
+        *(late.table if late else None, late.since if late else None, row.reason),
     )
-    return f"({', '.join(values)})"
 
 
 def _moment(moment: datetime | None) -> str:

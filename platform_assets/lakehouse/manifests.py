@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot, Summary
 
-_PAGE = 50  # files: writing an entry takes as long as reading twenty
+_PAGE = 100  # files: writing an entry takes as long as reading twenty
 _AVRO: Final = "deflate"
 _BEFORE_ALL = date.min  # where files without a date are sorted
 

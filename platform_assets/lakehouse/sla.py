@@ -8,17 +8,15 @@ time which nobody had seen. What was missed stays missed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from platform_assets.contracts.model import Column, Contract
-from platform_assets.lakehouse import publisher
 from platform_assets.lakehouse.answers import answer
+from platform_assets.lakehouse.append_only import Row, append_news
 from platform_assets.lakehouse.declared import declared_tables
 from platform_assets.lakehouse.outcomes import Arrival, Facts, Outcome, outcomes
 from platform_assets.lakehouse.past import Past, past
-from platform_assets.lakehouse.publisher import ConcurrentPublish
 from platform_assets.lakehouse.reader import table_relation
 from platform_assets.lakehouse.statistics import statistics
 
@@ -34,8 +32,6 @@ SETTLED = timedelta(minutes=5)
 _LOOKED_AT_AGAIN = timedelta(days=1)
 _READ_BEFORE = timedelta(days=2)  # a date that is due today has been arriving since yesterday
 _HOUR = timedelta(hours=1)
-_ATTEMPTS = 5
-_FEW = 2
 
 SLA_OUTCOMES = Contract(
     table="ops.sla_outcomes",
@@ -76,20 +72,13 @@ def record(lakehouse: Lakehouse, now: datetime, arrivals: Arrivals) -> list[Outc
         ConcurrentPublish: others kept recording at the same time.
     """
     tables = {table.name: table for table in declared_tables(lakehouse.settings.dbt_project)}
-    for attempt in range(_ATTEMPTS):
-        base = lakehouse.ensure(SLA_OUTCOMES)
-        told = _news(lakehouse, base, tables, now, arrivals)
-        if not told:
-            return []
-        try:
-            _append(lakehouse, base, told, now)
-        except ConcurrentPublish:
-            if attempt == _ATTEMPTS - 1:
-                raise
-        else:
-            _merge(lakehouse, now.date() - timedelta(days=1))
-            return told
-    raise AssertionError("unreachable")
+    return append_news(
+        lakehouse,
+        SLA_OUTCOMES,
+        lambda base: _news(lakehouse, base, tables, now, arrivals),
+        lambda outcome: row_of(outcome, now),
+        now,
+    )
 
 
 def newest_outcomes(source: str, since: datetime) -> str:
@@ -231,36 +220,13 @@ def _outcome(row: tuple[Any, ...]) -> Outcome:
     )
 
 
-def _append(lakehouse: Lakehouse, base: Table, told: Sequence[Outcome], now: datetime) -> None:
-    import polars as pl
-
-    rows = [
-        (
-            *(now, now.date(), outcome.table, outcome.promise, outcome.about, outcome.due_at),
-            *(outcome.things, outcome.kept, outcome.unfinished),
-            *(None if outcome.late is None else outcome.late.total_seconds(), outcome.done_at),
-        )
-        for outcome in told
-    ]
-    names = [column.name for column in SLA_OUTCOMES.columns]
-    frame = pl.DataFrame(rows, schema=names, orient="row", infer_schema_length=None)
-    with lakehouse.connect() as connection:
-        connection.register("told", frame)
-        publisher.append(lakehouse, SLA_OUTCOMES, connection, "told", base=base, partition=now.date(), properties={})
-
-
-def _merge(lakehouse: Lakehouse, day: date) -> None:
-    """Makes one file of a day that is over: who asks about 30 days opens 30, and today's."""
-    from pyiceberg.expressions import EqualTo
-
-    base = lakehouse.ensure(SLA_OUTCOMES)
-    files = base.scan(row_filter=EqualTo("decided_on", day.isoformat())).plan_files()  # type: ignore[call-arg,misc]
-    if len(list(files)) < _FEW:
-        return
-    rows = table_relation(base, where={"decided_on": day})
-    # Somebody else is about to do the same, or the next time will.
-    with suppress(ConcurrentPublish), lakehouse.connect() as connection:
-        publisher.replace(lakehouse, SLA_OUTCOMES, connection, rows, base=base, partition=day, properties={})
+def row_of(outcome: Outcome, now: datetime) -> Row:
+    """The row of `ops.sla_outcomes` that tells of it."""
+    return (
+        *(now, now.date(), outcome.table, outcome.promise, outcome.about, outcome.due_at),
+        *(outcome.things, outcome.kept, outcome.unfinished),
+        *(None if outcome.late is None else outcome.late.total_seconds(), outcome.done_at),
+    )
 
 
 def _full_hour(moment: datetime) -> datetime:

@@ -224,7 +224,7 @@ CREATE MACRO place(slot) AS (slot * $stride + $events - 1) % $events;
 CREATE MACRO file_of(slot) AS ((slot + 1) * $objects - 1) // $events;
 CREATE MACRO day_of_file(file) AS DATE '$first_day' + CAST(file * $days // $objects AS INTEGER);
 CREATE MACRO file_day(slot) AS day_of_file(file_of(slot));
-CREATE MACRO first_slot(file) AS file * $events // $objects;
+CREATE MACRO first_slot(file) AS file::BIGINT * $events // $objects;
 CREATE MACRO is_bad(slot) AS place(slot) < $bad_below;
 CREATE MACRO bad_kind(slot) AS list_extract($bad_kinds, 1 + place(slot) % len($bad_kinds));
 CREATE MACRO is_copy(slot) AS place(slot) BETWEEN $bad_below AND $copies_below - 1;

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 from platform_assets.contracts.model import TOKEN_PATTERN, Classification, Column, Contract
 from platform_assets.contracts.rules import REFERENCES, literal, quote
+from platform_assets.lakehouse.append_only import Row, append_news
 from platform_assets.lakehouse.reader import relation, table_relation
-from platform_assets.quality.append_only import append_rows
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
@@ -130,7 +130,7 @@ def profiled_columns(contract: Contract, table: Table) -> list[Column]:
 
 def keep(lakehouse: Lakehouse, profiles: Sequence[Profile], now: datetime) -> None:
     """Adds profiles to the history, in one commit."""
-    rows = [
+    rows: list[Row] = [
         (
             now,
             now.date(),
@@ -149,7 +149,7 @@ def keep(lakehouse: Lakehouse, profiles: Sequence[Profile], now: datetime) -> No
         for column in profile.columns
     ]
     if rows:
-        append_rows(lakehouse, PROFILES, lambda _: rows, now)
+        append_news(lakehouse, PROFILES, lambda _: rows, lambda row: row, now)
 
 
 def last_looks(lakehouse: Lakehouse) -> dict[str, dict[date | None, tuple[str, datetime]]]:

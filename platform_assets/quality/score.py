@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 from platform_assets.contracts.model import Column, Contract
 from platform_assets.contracts.rules import literal
+from platform_assets.lakehouse.append_only import Row, append_news
 from platform_assets.lakehouse.declared import DeclaredTable, declared_tables
 from platform_assets.lakehouse.freshness_history import FRESHNESS_HISTORY, FreshShare, fresh_shares
 from platform_assets.lakehouse.reader import table_relation
 from platform_assets.lakehouse.statistics import statistics
-from platform_assets.quality.append_only import append_rows
 from platform_assets.quality.store import Judgement, latest
 
 if TYPE_CHECKING:
@@ -143,21 +143,16 @@ def record_scores(lakehouse: Lakehouse, now: datetime) -> int:
     known = lakehouse.find(SCORES.table)
     if known is not None and _scored(lakehouse, known, now.date()):
         return 0
-    cards, added = scorecards(lakehouse, now), 0
+    cards = scorecards(lakehouse, now)
 
-    def rows(base: Table) -> list[tuple[object, ...]]:
-        nonlocal added
+    def new(base: Table) -> list[Scorecard]:
         done = _scored(lakehouse, base, now.date())
-        found: list[tuple[object, ...]] = [
-            (now, now.date(), card.table, card.score, *(part.points for part in card.parts))
-            for card in cards
-            if card.table not in done
-        ]
-        added = len(found)
-        return found
+        return [card for card in cards if card.table not in done]
 
-    append_rows(lakehouse, SCORES, rows, now)
-    return added
+    def row(card: Scorecard) -> Row:
+        return (now, now.date(), card.table, card.score, *(part.points for part in card.parts))
+
+    return len(append_news(lakehouse, SCORES, new, row, now))
 
 
 def score_history(

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from platform_assets.contracts.model import Column, Contract, Rule
 from platform_assets.contracts.rules import literal
+from platform_assets.lakehouse.append_only import Row, append_news
 from platform_assets.lakehouse.reader import table_relation
-from platform_assets.quality.append_only import append_rows
 from platform_assets.quality.findings import Finding, Watch
 
 if TYPE_CHECKING:
@@ -80,17 +80,14 @@ def record(lakehouse: Lakehouse, findings: Sequence[Finding], now: datetime) -> 
     Raises:
         ConcurrentPublish: others kept recording at the same time.
     """
-    told: list[Finding] = []
     if not findings:
-        return told
+        return []
 
-    def news(base: Table) -> list[tuple[object, ...]]:
+    def news(base: Table) -> list[Finding]:
         known = {_identity(last.finding): last for last in _latest(lakehouse, base, now, _SAME)}
-        told[:] = [finding for finding in findings if _is_news(finding, known.get(_identity(finding)), now)]
-        return [_row(finding, now) for finding in told]
+        return [finding for finding in findings if _is_news(finding, known.get(_identity(finding)), now)]
 
-    append_rows(lakehouse, QUALITY, news, now)
-    return told
+    return append_news(lakehouse, QUALITY, news, lambda finding: _row(finding, now), now)
 
 
 def latest(lakehouse: Lakehouse, now: datetime, *, of: str | None = None) -> list[Judgement]:
@@ -149,7 +146,7 @@ def _is_news(finding: Finding, last: Judgement | None, now: datetime) -> bool:
     return now > last.at and not same
 
 
-def _row(finding: Finding, now: datetime) -> tuple[object, ...]:
+def _row(finding: Finding, now: datetime) -> Row:
     return (
         now,
         now.date(),

@@ -73,6 +73,11 @@ def test_a_side_that_takes_too_long_is_ended_with_its_children(tmp_path: Path) -
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
+def test_a_side_that_holds_too_much_is_ended() -> None:
+    with pytest.raises(SideFailed, match="held more than 200 MB"):
+        run(python("import time; held = bytearray(b'x') * 300_000_000; time.sleep(60)"), most_megabytes=200)
+
+
 def test_variables_are_added_to_those_of_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OF_THE_CALLER", "here")
     code = "import json, os; print(json.dumps({name: os.environ[name] for name in ('OF_THE_CALLER', 'OF_THE_SIDE')}))"

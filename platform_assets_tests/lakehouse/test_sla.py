@@ -12,6 +12,7 @@ import pytest
 
 from platform_assets.contracts.sla import Promise
 from platform_assets.lakehouse import attainment, publisher, sla
+from platform_assets.lakehouse.append_only import append_news
 from platform_assets.lakehouse.attainment import Attainment, attainments
 from platform_assets.lakehouse.catalog import Lakehouse
 from platform_assets.lakehouse.declared import DeclaredTable
@@ -131,20 +132,6 @@ def test_two_that_record_at_once_tell_it_once(lakehouse: Lakehouse, monkeypatch:
         sla.record(lakehouse, at + 4 * HOUR, nothing_landed)
 
 
-def test_a_day_that_is_over_becomes_one_file_with_the_same_rows(lakehouse: Lakehouse) -> None:
-    for number in range(3):
-        keep(lakehouse, dated(NOON.date() - number * ONE_DAY), at=NOON - ONE_DAY + number * HOUR)
-    before = query(lakehouse, "SELECT * FROM ops.sla_outcomes ORDER BY ALL")[1]
-    came = NOON - 3 * HOUR
-    arrived = {"bronze.orders": [Arrival(came.date(), came, came, came + MINUTE)]}
-    sla.record(lakehouse, NOON, lambda _: arrived)
-    files = lakehouse.catalog.load_table("ops.sla_outcomes").scan().plan_files()
-    assert sorted(task.file.record_count for task in files) == [1, 3]
-    old = "SELECT * FROM ops.sla_outcomes WHERE decided_on < '2026-11-20' ORDER BY ALL"
-    assert query(lakehouse, old)[1] == before
-    assert rows(lakehouse) == 4
-
-
 def test_arrivals_are_asked_for_as_far_back_as_they_matter(lakehouse: Lakehouse) -> None:
     asked: list[datetime] = []
     came = NOON - 3 * HOUR
@@ -167,7 +154,7 @@ def test_arrivals_are_asked_for_as_far_back_as_they_matter(lakehouse: Lakehouse)
 
 
 def keep(lakehouse: Lakehouse, *told: Outcome, at: datetime = NOON) -> None:
-    sla._append(lakehouse, lakehouse.ensure(sla.SLA_OUTCOMES), told, at)
+    append_news(lakehouse, sla.SLA_OUTCOMES, lambda _: told, lambda one: sla.row_of(one, at), at)
 
 
 def dated(day: date, *, kept: bool = True, late: timedelta | None = -HOUR) -> Outcome:

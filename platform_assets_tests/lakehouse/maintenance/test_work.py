@@ -8,13 +8,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from platform_assets.lakehouse.append_only import append_news
 from platform_assets.lakehouse.catalog import Lakehouse
 from platform_assets.lakehouse.maintenance import compaction, work
 from platform_assets.lakehouse.maintenance.work import _INTERRUPTED, Job, Maintenance
 from platform_assets.lakehouse.outcomes import Outcome
 from platform_assets.lakehouse.publisher import ConcurrentPublish
 from platform_assets.lakehouse.sla import SLA_OUTCOMES as OUTCOMES
-from platform_assets.lakehouse.sla import _append, asked_since
+from platform_assets.lakehouse.sla import asked_since, row_of
 from platform_assets_tests.lakehouse.maintenance.events import BRONZE, EVENTS, LOG, append, arrive, rows, write_log
 
 
@@ -28,7 +29,7 @@ def expired(lakehouse: Lakehouse, days_ahead: float) -> int:
 
 def decide(lakehouse: Lakehouse, now: datetime) -> None:
     told = Outcome(EVENTS.table, "within 5 min", "2026-11-20T07Z", now, 1, 1, 0, timedelta(), now)
-    _append(lakehouse, lakehouse.ensure(OUTCOMES), [told], now)
+    append_news(lakehouse, OUTCOMES, lambda _: [told], lambda one: row_of(one, now), now)
 
 
 def test_as_long_as_no_promise_was_judged_commits_are_kept_for_as_long_as_they_are_asked_for(

@@ -15,6 +15,7 @@ import pytest
 from platform_assets.contracts.model import Column, Contract
 from platform_assets.contracts.sla import Promise
 from platform_assets.lakehouse import attainment, freshness, freshness_history, publisher
+from platform_assets.lakehouse.append_only import Row, append_news
 from platform_assets.lakehouse.catalog import Lakehouse
 from platform_assets.lakehouse.declared import Cadence, DeclaredTable
 from platform_assets.lakehouse.freshness import FreshnessState, TableFreshness, table_freshness
@@ -159,8 +160,7 @@ def shop(published: Shop) -> Iterator[Shop]:
 def _tell_history(shop: Shop) -> None:
     """What freshness was, hour by hour for nine days; the orders were late a day and a half ago for 5 hours."""
     rows = [row for row in shop.evaluate() if row.statistics]
-    columns = ", ".join(column.name for column in freshness_history.FRESHNESS_HISTORY.columns)
-    told: dict[date, list[str]] = {}
+    told: dict[date, list[Row]] = {}
     for back in range(9 * 24, -1, -1):
         at = shop.now - back * HOUR
         for row in rows:
@@ -170,18 +170,13 @@ def _tell_history(shop: Shop) -> None:
             lag = lag if lag is None or lag > timedelta() else lag + ONE_DAY
             then = replace(row, state=state, lag=lag, reason="it was late" if late else "all that arrived is processed")
             now = row if back == 0 else replace(then, lateness=row.lateness if late else None)
-            told.setdefault(at.date(), []).append(freshness_history._values(now, at))
-    for day, values in told.items():
-        with shop.lakehouse.connect() as connection:
-            publisher.append(
-                shop.lakehouse,
-                freshness_history.FRESHNESS_HISTORY,
-                connection,
-                f"(VALUES {', '.join(values)}) AS t({columns})",
-                base=shop.lakehouse.ensure(freshness_history.FRESHNESS_HISTORY),
-                partition=day,
-                properties={},
-            )
+            told.setdefault(at.date(), []).append(freshness_history.row_of(now, at))
+    for day, of_day in told.items():
+        _append(shop, of_day, datetime.combine(day, time(), UTC))
+
+
+def _append(shop: Shop, rows: list[Row], moment: datetime) -> None:
+    append_news(shop.lakehouse, freshness_history.FRESHNESS_HISTORY, lambda _: rows, lambda row: row, moment)
 
 
 def _keep_promises(shop: Shop) -> None:
