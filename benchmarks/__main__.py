@@ -25,6 +25,7 @@ import typer
 from benchmarks.verdicts import Verdict, collected_in, told
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+_FINDINGS = Path(__file__).with_name("findings.md")  # what the numbers mean, which no program writes
 
 
 _INTRODUCTION = """\
@@ -49,6 +50,7 @@ class Benchmark:
 
 BENCHMARKS = (
     Benchmark("Two million events beside raw DuckDB and Polars", ("compare", "raw-duckdb-cold", "polars-cold")),
+    Benchmark("Where the time goes, beside raw DuckDB", ("work_profile",)),
     Benchmark("In a warm process", ("compare", "raw-duckdb-warm", "--pairs", "2")),
     Benchmark("Silver and gold beside dbt-duckdb and SQLMesh", ("compare", "dbt-duckdb", "sqlmesh", "--pairs", "2")),
     Benchmark("Bronze beside dlt fed Arrow", ("compare", "dlt-arrow", "--pairs", "2")),
@@ -134,6 +136,7 @@ def page(outcomes: Sequence[Outcome], goals: Sequence[Verdict]) -> str:
         _machine(),
         "\n".join(["| | measured | goal | |", "|---|---|---|---|", *rows]),
     ]
+    parts.append(_FINDINGS.read_text(encoding="utf-8").strip())
     for outcome in outcomes:
         command = f"python -m benchmarks.{' '.join(outcome.benchmark.command)}"
         ended = "" if outcome.code == 0 else f" It ended with {outcome.code}."

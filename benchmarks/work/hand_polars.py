@@ -40,7 +40,8 @@ _EMAIL = r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$"
 app = typer.Typer()
 
 
-def _once(given: Path, output: Path, layers: Sequence[str]) -> dict[str, float]:
+def once(given: Path, output: Path, layers: Sequence[str]) -> dict[str, float]:
+    """The work, layer by layer; seconds by layer."""
     days = sorted(folder.name for folder in given.glob("source=*/date=*"))
     for name in ("bronze", "silver", "quarantine", "event_metrics", "user_metrics"):
         (output / name).mkdir(parents=True, exist_ok=True)
@@ -159,7 +160,7 @@ def print_answer(output: Path) -> None:
     answer_of_files(output)
 
 
-add_work(app, _once)
+add_work(app, once)
 
 if __name__ == "__main__":
     app()

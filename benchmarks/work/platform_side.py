@@ -86,7 +86,8 @@ def settings_of(home: Path) -> Settings:
     return load_settings()
 
 
-def _once(given: Path, output: Path, layers: Sequence[str]) -> dict[str, float]:
+def once(given: Path, output: Path, layers: Sequence[str]) -> dict[str, float]:
+    """The work, layer by layer; seconds by layer."""
     from platform_assets.ingestion.bronze import ingest
     from platform_assets.lakehouse import dbt_run
     from platform_assets.lakehouse.catalog import Lakehouse
@@ -131,7 +132,7 @@ def print_answer(
         typer.echo(json.dumps(answer(connection, held)))
 
 
-add_work(app, _once, tables="lakehouse")
+add_work(app, once, tables="lakehouse")
 
 if __name__ == "__main__":
     app()
