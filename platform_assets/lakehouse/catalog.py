@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlparse
@@ -137,10 +136,18 @@ class Lakehouse:
             return cursor.execute(sql).fetchall()
 
 
-@lru_cache(maxsize=1)
-def _kept(_process: int, spill: str, memory_limit: str) -> duckdb.DuckDBPyConnection:
-    """Of one process: a fork has none of the threads that it was forked from."""
-    return _duckdb(spill, memory_limit)
+_KEPT: list[tuple[tuple[int, str, str], duckdb.DuckDBPyConnection]] = []
+
+
+def _kept(process: int, spill: str, memory_limit: str) -> duckdb.DuckDBPyConnection:
+    """One for each process. What a fork finds is not its own: it has none of its threads, and cannot even close it."""
+    wanted = (process, spill, memory_limit)
+    for made, connection in _KEPT:
+        if made == wanted:
+            return connection
+    connection = _duckdb(spill, memory_limit)
+    _KEPT[:] = [*((made, other) for made, other in _KEPT if made[0] != process), (wanted, connection)]
+    return connection
 
 
 def _duckdb(spill: str, memory_limit: str) -> duckdb.DuckDBPyConnection:
