@@ -13,7 +13,7 @@ tables of the same partition, so that a killed tick does nothing twice.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -81,7 +81,11 @@ def mend_failed_sensor() -> dg.SensorDefinition:
 
 @dataclass
 class _Tick:
-    """One look at everything that failed."""
+    """One look at everything that failed.
+
+    Attributes:
+        versions: of tables that parked ones refer to, as they are now.
+    """
 
     instance: dg.DagsterInstance
     graph: AssetGraph
@@ -90,6 +94,7 @@ class _Tick:
     now: datetime
     requests: list[dg.RunRequest] = field(default_factory=list)
     events: list[dg.AssetObservation] = field(default_factory=list)
+    versions: dict[dg.AssetKey, str] = field(default_factory=dict)
 
     def settle(self, since: datetime) -> datetime:
         """Looks at the runs that failed since then; returns the time before which all are settled."""
@@ -152,7 +157,7 @@ class _Tick:
         if not self.graph.has(key) or (before is not None and before.run_id == run.run_id):
             return
         since = utc(record.create_timestamp)
-        definition = definition_of(self.graph, key, self.settings)
+        definition = f"{definition_of(self.graph, key, self.settings)}/{self._referred(key, partition, since)}"
         self.parked.park(Parked(asset, partition, reason[:_MOST_TEXT], since, attempts, run.run_id, definition))
         told: dict[str, str | int] = {"parked": reason[:_MOST_TEXT], "attempts": attempts, "run": run.run_id}
         self.events.append(dg.AssetObservation(key, partition=partition or None, metadata=told))
@@ -202,22 +207,28 @@ class _Tick:
 
     def _changed(self, key: dg.AssetKey, one: Parked) -> str | None:
         """What is otherwise than when it failed, so that it may be made now; what fires a condition is left to that."""
-        if one.definition != definition_of(self.graph, key, self.settings):
+        definition, _, referred = one.definition.partition("/")
+        if definition != definition_of(self.graph, key, self.settings):
             return "the table's definition changed"
-        deps = self.graph.get(key).parent_keys if one.partition else ()
-        undated = [dep for dep in sorted(deps) if self.graph.get(dep).partitions_def is None]
-        return next((f"{'.'.join(dep.path)} changed" for dep in undated if self._news(dep, one.since)), None)
+        return "a table that it refers to changed" if referred != self._referred(key, one.partition) else None
 
-    def _news(self, key: dg.AssetKey, since: datetime) -> bool:
-        """Whether the table was made since then, with other rows than before."""
-        before, after = (
-            self.instance.fetch_materializations(chosen, limit=1).records
-            for chosen in (
-                dg.AssetRecordsFilter(key, before_timestamp=since.timestamp()),
-                dg.AssetRecordsFilter(key, after_timestamp=since.timestamp()),
-            )
-        )
-        return bool(after) and _versions(before) != _versions(after)
+    def _referred(self, key: dg.AssetKey, partition: str, before: datetime | None = None) -> str:
+        """The data versions, in short, of the tables without dates that a dated one reads: now, or at a moment."""
+        deps = sorted(self.graph.get(key).parent_keys) if partition else ()
+        undated = [dep for dep in deps if self.graph.get(dep).partitions_def is None]
+        versions = [self._version(dep, before) for dep in undated]
+        return hashlib.sha256(" ".join(versions).encode()).hexdigest()[:16] if undated else ""
+
+    def _version(self, key: dg.AssetKey, before: datetime | None) -> str:
+        if before is None and key in self.versions:
+            return self.versions[key]
+        these = dg.AssetRecordsFilter(key, before_timestamp=before.timestamp() if before else None)
+        found = self.instance.fetch_materializations(these, limit=1).records
+        made = found[0].asset_materialization if found else None
+        version = ((made.tags or {}).get(_DATA_VERSION_TAG) if made else None) or ""
+        if before is None:
+            self.versions[key] = version
+        return version
 
     def _downstream(self, keys: Iterable[dg.AssetKey]) -> set[dg.AssetKey]:
         """The tables and all that is made of them."""
@@ -273,11 +284,6 @@ class _Failed:
     def lost(self, step: str) -> list[dg.AssetKey]:
         """The tables of the step that it did not make."""
         return [key for key in self.planned[step] if key in self.unmade]
-
-
-def _versions(records: Sequence[dg.EventLogRecord]) -> list[str | None]:
-    found = [record.asset_materialization for record in records]
-    return [(one.tags or {}).get(_DATA_VERSION_TAG) if one else None for one in found]
 
 
 def _events(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[dg.DagsterEvent]:

@@ -19,7 +19,8 @@ class Parked:
         since: when the run that failed was asked for.
         attempts: how often it has been tried since it was last asked for.
         run_id: the run that failed last.
-        definition: what the table was defined as then; another definition is another attempt.
+        definition: what the table was defined as then, and what rows the tables had that it refers to; another is
+            another attempt.
         released_at: when it was let go, by whom and why; it stays listed until it has been made.
     """
 
