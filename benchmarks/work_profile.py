@@ -127,13 +127,16 @@ def side(name: str, given: Path, output: Path) -> None:
     typer.echo(json.dumps({"steps": watch.spent, "totals": totals}))
 
 
-@app.command()
+@app.callback(invoke_without_command=True)
 def both(
+    context: typer.Context,
     rows: Annotated[int, typer.Option(help="Events.")] = 2_000_000,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Profiles both sides."""
+    if context.invoked_subcommand:
+        return
     from platform_assets.settings import load_settings
 
     folder = load_settings().home.resolve() / "benchmarks" / "work_profile"
@@ -178,4 +181,4 @@ def _print(rows: int, platform: Run, raw: Run) -> None:
 
 
 if __name__ == "__main__":
-    app() if sys.argv[1:2] == ["side"] else typer.run(both)
+    app()

@@ -40,13 +40,13 @@ def drop(settings: Settings, source: str, day: date | str, file_name: str, conte
 
 def drop_at(settings: Settings, name: str, content: bytes) -> str:
     """Writes an object under any name; returns its URI."""
-    _bucket(settings).blob(name).upload_from_string(content)
+    landing_bucket(settings).blob(name).upload_from_string(content)
     return f"gs://{settings.landing_bucket}/{name}"
 
 
 def remove(settings: Settings, uri: str) -> None:
     """Deletes an object."""
-    _bucket(settings).blob(uri.removeprefix(f"gs://{settings.landing_bucket}/")).delete()
+    landing_bucket(settings).blob(uri.removeprefix(f"gs://{settings.landing_bucket}/")).delete()
 
 
 def dead_letters(settings: Settings, source: str) -> list[dict[str, Any]]:
@@ -62,5 +62,6 @@ def _client(settings: Settings) -> Any:  # noqa: ANN401 - the client library shi
     return storage.Client(project=settings.project)
 
 
-def _bucket(settings: Settings) -> Any:  # noqa: ANN401 - as above
+def landing_bucket(settings: Settings) -> Any:  # noqa: ANN401 - as above
+    """The bucket, by a client of its own: who writes many objects keeps it."""
     return _client(settings).bucket(settings.landing_bucket)

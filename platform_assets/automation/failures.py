@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from dagster import DagsterEventType
 from dagster import _check as check
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
 from platform_assets.assets.failures import PERMANENT
 from platform_assets.assets.freshness import checks_of_operations
@@ -40,7 +41,6 @@ ATTEMPT_TAG = "platform/attempt"
 MOST_ATTEMPTS = 6
 FIRST_DELAY, LONGEST_DELAY = timedelta(seconds=30), timedelta(minutes=15)
 _PARTITION_TAG, _WILL_RETRY_TAG = "dagster/partition", "dagster/will_retry"
-_DATA_VERSION_TAG = "dagster/data_version"
 _STOPPED = {dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED}
 _LOOK_BACK = timedelta(days=1)  # of the first tick
 _RUNS_PER_TICK = 200
@@ -84,7 +84,7 @@ class _Tick:
     """One look at everything that failed.
 
     Attributes:
-        versions: of tables that parked ones refer to, as they are now.
+        versions: data versions of tables that parked ones refer to, as they were before a moment, or (None) are now.
     """
 
     instance: dg.DagsterInstance
@@ -94,7 +94,7 @@ class _Tick:
     now: datetime
     requests: list[dg.RunRequest] = field(default_factory=list)
     events: list[dg.AssetObservation] = field(default_factory=list)
-    versions: dict[dg.AssetKey, str] = field(default_factory=dict)
+    versions: dict[tuple[dg.AssetKey, datetime | None], str] = field(default_factory=dict)
 
     def settle(self, since: datetime) -> datetime:
         """Looks at the runs that failed since then; returns the time before which all are settled."""
@@ -220,15 +220,12 @@ class _Tick:
         return hashlib.sha256(" ".join(versions).encode()).hexdigest()[:16] if undated else ""
 
     def _version(self, key: dg.AssetKey, before: datetime | None) -> str:
-        if before is None and key in self.versions:
-            return self.versions[key]
-        these = dg.AssetRecordsFilter(key, before_timestamp=before.timestamp() if before else None)
-        found = self.instance.fetch_materializations(these, limit=1).records
-        made = found[0].asset_materialization if found else None
-        version = ((made.tags or {}).get(_DATA_VERSION_TAG) if made else None) or ""
-        if before is None:
-            self.versions[key] = version
-        return version
+        if (key, before) not in self.versions:
+            these = dg.AssetRecordsFilter(key, before_timestamp=before.timestamp() if before else None)
+            found = self.instance.fetch_materializations(these, limit=1).records
+            made = found[0].asset_materialization if found else None
+            self.versions[key, before] = ((made.tags or {}).get(DATA_VERSION_TAG) if made else None) or ""
+        return self.versions[key, before]
 
     def _downstream(self, keys: Iterable[dg.AssetKey]) -> set[dg.AssetKey]:
         """The tables and all that is made of them."""

@@ -212,9 +212,5 @@ def row_of(row: TableFreshness, now: datetime) -> Row:
     )
 
 
-def _moment(moment: datetime | None) -> str:
-    return "NULL::TIMESTAMPTZ" if moment is None else f"TIMESTAMPTZ '{moment.isoformat()}'"
-
-
-def _date(day: date | None) -> str:
-    return "NULL::DATE" if day is None else f"DATE '{day.isoformat()}'"
+def _moment(moment: datetime) -> str:
+    return f"TIMESTAMPTZ '{moment.isoformat()}'"

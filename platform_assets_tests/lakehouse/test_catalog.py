@@ -31,6 +31,6 @@ def test_a_fork_asks_a_duckdb_of_its_own(lakehouse: Lakehouse) -> None:
 
 def test_other_settings_are_another_duckdb(lakehouse: Lakehouse, tmp_path: Path) -> None:
     lakehouse.ask("SELECT 1")
-    elsewhere = Lakehouse(Settings(home=tmp_path / "elsewhere", memory_limit="200MB", catalog_uri="sqlite:///none.db"))
+    elsewhere = Lakehouse(Settings(home=tmp_path / "elsewhere", memory_limit="200MB"))
     ((limit,),) = elsewhere.ask("SELECT value FROM duckdb_settings() WHERE name = 'memory_limit'")
     assert limit == "190.7 MiB"

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import dagster as dg
 import yaml
@@ -19,6 +19,7 @@ from platform_assets.local.servers import start_fakestore, start_gcs, start_pubs
 from platform_assets.operations.onboarding.new import new_source
 from platform_assets.settings import CHECKOUT, Settings, load_settings
 from platform_assets.sources.pattern import Pattern
+from platform_assets_tests.arrivals import landing_bucket
 from platform_assets_tests.broker import create_subscription, publish
 from platform_assets_tests.simulated_day import events
 from platform_assets_tests.simulated_day.clock import Clock
@@ -96,7 +97,7 @@ def platform(home: Path, environment: MutableMapping[str, str], clock: Clock) ->
         settings = load_settings()
         _write_definitions(home)
         _write_instance(home / "dagster")
-        _client(settings).create_bucket(settings.landing_bucket)
+        landing_bucket(settings).create()
         create_subscription(settings, "carts-events", "carts-events-sub")
         yield settings
 
@@ -130,7 +131,7 @@ def live(settings: Settings, clock: Clock, steps: list[Step], seen: Seen) -> Day
 
 
 def _arrive(settings: Settings, step: Step) -> None:
-    landing = _client(settings).bucket(settings.landing_bucket)
+    landing = landing_bucket(settings)
     for name, content in step.objects:
         landing.blob(name).upload_from_string(content)
     publish(settings, "carts-events", step.messages)
@@ -210,9 +211,3 @@ def _write_instance(folder: Path) -> None:
         "config": {"base_dir": str(folder / "history")},
     }
     (folder / "dagster.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
-
-
-def _client(settings: Settings) -> Any:  # noqa: ANN401 - the client library ships no types
-    from google.cloud import storage
-
-    return storage.Client(project=settings.project)
