@@ -20,7 +20,7 @@ from platform_assets.lakehouse.progress import progress
 from platform_assets.lakehouse.publisher import ConcurrentPublish
 from platform_assets.lakehouse.reader import table_relation
 from platform_assets.lakehouse.staging import Staged
-from platform_assets.lakehouse.values import raw_value, typed_value
+from platform_assets.lakehouse.values import raw_value, typed_value, utc_date
 from platform_assets.sources.contracts import (
     ARRIVAL_DATE,
     EVENT_DATE,
@@ -208,7 +208,7 @@ def _event_date(settings: Settings, source: Source, arrival_date: date) -> str:
     if name is None:
         return arrived
     column = next(column for column in source.record.columns if column.name == name)
-    day = f"CAST({typed_value(column, raw_value(column))} AS DATE)"
+    day = utc_date(column, typed_value(column, raw_value(column)))
     start = literal(settings.partitions_start.isoformat())
     return f"CASE WHEN {day} BETWEEN DATE {start} AND {arrived} + 1 THEN {day} ELSE {arrived} END"
 

@@ -16,7 +16,7 @@ from platform_assets.contracts.naming import snake_case
 from platform_assets.contracts.rules import REFERENCES, TABLE_RULES, literal, predicate, quote
 from platform_assets.contracts.windows import resolved
 from platform_assets.lakehouse.tokens import create_tokens
-from platform_assets.lakehouse.values import EACH_ELEMENT, bronze_column, container, raw_value, typed_value
+from platform_assets.lakehouse.values import EACH_ELEMENT, bronze_column, container, raw_value, typed_value, utc_date
 from platform_assets.sources.contracts import BROKEN_RULES, ELEMENT, LINE_NUMBER
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ class _Statement:
             yield rule.name, self._breaks(rule)
         # A table that is partitioned by arrival has nothing in it that could contradict its partition.
         if self.partition and self.contract.event_time in {column.name for column in self._arriving()}:
-            day = f"CAST({quote(self.contract.event_time)} AS DATE)"
+            day = utc_date(self.contract.column(self.contract.event_time), quote(self.contract.event_time))
             yield f"{self.contract.event_time}.outside_window", f"{day} <> DATE '{self.partition.isoformat()}'"
 
     def _breaks(self, rule: Rule) -> str:

@@ -35,17 +35,23 @@ def typed_value(column: Column, raw: str) -> str:
     starts_with_digit = f"{raw} BETWEEN '0' AND ':'"
     timestamp, day = f"TRY_CAST({raw} AS TIMESTAMPTZ)", f"TRY_CAST({raw} AS DATE)"
     # DuckDB knows more years than ISO 8601, Python and BigQuery do.
-    years = "BETWEEN DATE '0001-01-01' AND DATE '9999-12-31'"
+    moments = "BETWEEN TIMESTAMPTZ '0001-01-01 00:00:00Z' AND TIMESTAMPTZ '9999-12-31 23:59:59.999999Z'"
+    days = "BETWEEN DATE '0001-01-01' AND DATE '9999-12-31'"
     expressions = {
         "integer": f"CASE WHEN regexp_full_match({raw}, '-?\\d+(\\.0+)?') THEN TRY_CAST({raw} AS BIGINT) END",
         "double": f"CASE WHEN isfinite(TRY_CAST({raw} AS DOUBLE)) THEN TRY_CAST({raw} AS DOUBLE) END",
         "boolean": f"CASE {raw} WHEN 'true' THEN TRUE WHEN 'false' THEN FALSE END",
-        "timestamp": f"CASE WHEN {starts_with_digit} AND {timestamp}::DATE {years} THEN {timestamp} END",
-        "date": f"CASE WHEN {starts_with_digit} AND {day} {years} THEN {day} END",
+        "timestamp": f"CASE WHEN {starts_with_digit} AND {timestamp} {moments} THEN {timestamp} END",
+        "date": f"CASE WHEN {starts_with_digit} AND {day} {days} THEN {day} END",
         "object": f"CASE WHEN json_type({raw}) = 'OBJECT' THEN {raw} END",
         "array": f"CASE WHEN json_type({raw}) = 'ARRAY' THEN {raw} END",
     }
     return expressions.get(column.type, raw)
+
+
+def utc_date(column: Column, value: str) -> str:
+    """The date (UTC) of a typed moment or date; a cast of a moment would ask the calendar of the time zone."""
+    return f"make_timestamp(epoch_us({value}))::DATE" if column.type == "timestamp" else f"CAST({value} AS DATE)"
 
 
 def bronze_column(column: Column) -> str:
