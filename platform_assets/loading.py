@@ -13,8 +13,7 @@ def kept_for_good() -> Iterator[None]:
 
     A graph of 1,000 sources is some million objects, of which none is ever garbage. The collector went through all of
     them again and again while they were made, a third of the time that loading took, and would at every full collection
-    of the code server and of each run. What Dagster makes of the graph afterwards is as large and lives as long:
-    hence also the pause of 100,000 objects before the collector looks at new ones.
+    of the code server and of each run.
     """
     collecting = gc.isenabled()
     gc.disable()
@@ -23,5 +22,4 @@ def kept_for_good() -> Iterator[None]:
     finally:
         gc.freeze()
         if collecting:
-            gc.set_threshold(100_000, 10, 10)
             gc.enable()

@@ -225,19 +225,24 @@ def automation_sensors(assets: Iterable[dg.AssetsDefinition]) -> list[dg.Automat
     What is read from another domain is rebuilt by a run of its own, and fires when that has ended.
     """
     found = list(assets)
-    domains: defaultdict[str, set[str]] = defaultdict(set)
-    groups = {spec.key: str(spec.group_name) for definition in found for spec in definition.specs}
-    for key, name in sensor_names(found).items():
-        domains[name].add(groups[key])
+    names = sensor_names(found)
+    tables: defaultdict[str, list[dg.AssetSpec]] = defaultdict(list)
+    for spec in (spec for definition in found for spec in definition.specs if spec.key in names):
+        tables[names[spec.key]].append(spec)
     return [
         dg.AutomationConditionSensorDefinition(
             name,
-            target=dg.AssetSelection.groups(*sorted(together)) & derived_tables(),
-            description=f"Rebuilds what is made of the sources of {', '.join(sorted(together))}, date by date.",
+            # By their keys: Dagster looks up a selection by tags among all tables, for each sensor again.
+            target=dg.AssetSelection.assets(*(spec.key for spec in together)),
+            description=f"Rebuilds what is made of the sources of {_domains(together)}, date by date.",
             default_status=dg.DefaultSensorStatus.RUNNING,
             run_tags=LIVE_TAGS,
             minimum_interval_seconds=4,  # the daemon looks every 5 s, and would miss every other tick of 5
             emit_backfills=False,
         )
-        for name, together in sorted(domains.items())
+        for name, together in sorted(tables.items())
     ]
+
+
+def _domains(tables: Iterable[dg.AssetSpec]) -> str:
+    return ", ".join(sorted({str(spec.group_name) for spec in tables}))
