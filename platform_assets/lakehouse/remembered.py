@@ -56,8 +56,10 @@ def commits_of(table: Table) -> list[Commit]:
 
 def last_published_at(table: Table) -> datetime | None:
     """When something was published to the table last; maintenance is no publish."""
-    commits = commits_of(table)
-    return commits[-1].at if commits else None
+    if snapshots := list(publications(table)):
+        return moment_of(snapshots[-1])
+    expired = remembered(table).commits
+    return expired[-1].at if expired else None
 
 
 def expired_before(table: Table) -> datetime | None:
