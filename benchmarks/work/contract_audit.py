@@ -20,6 +20,7 @@ from pathlib import Path
 import typer
 
 from benchmarks.work.platform_side import SOURCE, settings_of
+from benchmarks.work.side import end
 
 _FINDINGS = "findings.json"
 # Pandera's words for two promises, and two rules that others have as one.
@@ -65,7 +66,7 @@ def work(given: Path, output: Path) -> None:
                 counted[finding.rule] += finding.rows
     output.mkdir(parents=True, exist_ok=True)
     (output / _FINDINGS).write_text(json.dumps(counted), encoding="utf-8")
-    typer.echo(json.dumps({"seconds": [{"contract": time.perf_counter() - began}]}))
+    end([{"contract": time.perf_counter() - began}])
 
 
 def _rows(path: Path) -> int:
