@@ -52,7 +52,7 @@ class Settings(BaseSettings):
         description="What a source that cannot be used means for the others: nothing is loaded, or all but that one.",
     )
     memory_limit: str = Field(
-        default="650MB",
+        default="620MB",
         description="What a run's DuckDB may hold before it spills to disk, such as 2GB, or a share of the machine, "
         "such as 30%. A run's Python holds some 300 MB beside it.",
     )
