@@ -11,6 +11,8 @@ Also measured: what Dagster adds for each step of a run, with steps that do noth
 
 from __future__ import annotations
 
+import atexit
+import gc
 import json
 import os
 import statistics
@@ -325,4 +327,5 @@ def _median(spent: Sequence[Spent], what: Callable[[Spent], float | None]) -> st
 
 
 if __name__ == "__main__":
+    atexit.register(gc.unfreeze)  # or DuckDB takes what the graph has frozen for leaks, and lists it
     typer.run(main)

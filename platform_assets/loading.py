@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,5 @@ def kept_for_good() -> Iterator[None]:
         yield
     finally:
         gc.freeze()
-        atexit.register(gc.unfreeze)  # else DuckDB takes what is left at the end for leaks, and lists it
         if collecting:
             gc.enable()
