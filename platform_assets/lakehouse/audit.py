@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from platform_assets.contracts.expert import load_expert
@@ -144,7 +145,7 @@ class _RowAudit:
         self.columns = [column.name for column in judged]
         self._rules = [rule for rule in rules if rule.severity is Severity.ERROR]
         self._warning = [rule for rule in rules if rule.severity is Severity.WARN]
-        self._schema = pandera_schema(Contract(contract.table, judged, rules=tuple(self._rules)))
+        self._judged = Contract(contract.table, judged, rules=tuple(self._rules))
 
     def broken(self, frame: pl.DataFrame) -> Counter[str]:
         """Rows that break each rule that blocks."""
@@ -152,6 +153,10 @@ class _RowAudit:
         for check, _, rows in _failures(self._schema, frame) if self._rules else ():
             found[check] += rows
         return found
+
+    @cached_property
+    def _schema(self) -> pa.DataFrameSchema:
+        return pandera_schema(self._judged)
 
     def counted(self, frame: pl.DataFrame) -> dict[str, int]:
         """Rows that break each rule that only counts, also 0."""
