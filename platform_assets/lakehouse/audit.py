@@ -143,14 +143,14 @@ class _RowAudit:
         named = {name for rule in rules for name in rule.columns}
         judged = tuple(replace(column, nullable=True) for column in contract.columns if column.name in named)
         self.columns = [column.name for column in judged]
-        self._rules = [rule for rule in rules if rule.severity is Severity.ERROR]
         self._warning = [rule for rule in rules if rule.severity is Severity.WARN]
-        self._judged = Contract(contract.table, judged, rules=tuple(self._rules))
+        blocking = tuple(rule for rule in rules if rule.severity is Severity.ERROR)
+        self._judged = Contract(contract.table, judged, rules=blocking)
 
     def broken(self, frame: pl.DataFrame) -> Counter[str]:
         """Rows that break each rule that blocks."""
         found: Counter[str] = Counter()
-        for check, _, rows in _failures(self._schema, frame) if self._rules else ():
+        for check, _, rows in _failures(self._schema, frame) if self._judged.rules else ():
             found[check] += rows
         return found
 

@@ -56,10 +56,10 @@ def commits_of(table: Table) -> list[Commit]:
 
 def last_published_at(table: Table) -> datetime | None:
     """When something was published to the table last; maintenance is no publish."""
-    if snapshots := list(publications(table)):
+    told = remembered(table)
+    if snapshots := list(publications(table, after=told.until)):
         return moment_of(snapshots[-1])
-    expired = remembered(table).commits
-    return expired[-1].at if expired else None
+    return told.commits[-1].at if told.commits else None
 
 
 def expired_before(table: Table) -> datetime | None:

@@ -14,6 +14,7 @@ from platform_assets.lakehouse.maintenance.expiry import Outbox, expirable, expi
 from platform_assets.lakehouse.past import past
 from platform_assets.lakehouse.progress import progress
 from platform_assets.lakehouse.publisher import ConcurrentPublish
+from platform_assets.lakehouse.remembered import last_published_at
 from platform_assets.lakehouse.unchanged import Held
 from platform_assets_tests.lakehouse.maintenance.events import (
     BRONZE,
@@ -78,6 +79,18 @@ def test_a_snapshot_with_a_tag_stays(lakehouse: Lakehouse) -> None:
     table = lakehouse.catalog.load_table(EVENTS.table)
     assert {snapshot.snapshot_id for snapshot in table.snapshots()} == {kept, head(lakehouse, EVENTS.table)}
     assert progress(table) == before
+
+
+def test_the_last_publish_is_told_also_where_only_an_older_one_is_left(lakehouse: Lakehouse) -> None:
+    for number in range(3):
+        append(lakehouse, first=number)
+    table = lakehouse.catalog.load_table(EVENTS.table)
+    table.manage_snapshots().create_tag(table.snapshots()[0].snapshot_id, "audit").commit()
+    published = last_published_at(lakehouse.catalog.load_table(EVENTS.table))
+    assert published == moments(lakehouse)[-1]
+    merge(lakehouse)
+    assert expire(lakehouse, EVENTS.table, later()).expired == 2
+    assert last_published_at(lakehouse.catalog.load_table(EVENTS.table)) == published
 
 
 def test_who_planned_on_an_expired_snapshot_goes_on_reading(lakehouse: Lakehouse) -> None:
